@@ -1,0 +1,1 @@
+"""What producer and worker agree on, and all that is pure."""

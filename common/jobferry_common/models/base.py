@@ -1,0 +1,156 @@
+"""The base of all models: frozen, strict, tolerant of comments, and loud about every fault at once.
+
+>>> class Box(Model):
+...     size: int
+>>> Box(syze=1)
+Traceback (most recent call last):
+jobferry_common.errors.BadInput: box: syze: is no known key; did you mean 'size'?
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+
+from jobferry_common.errors import BadInput
+from jobferry_common.models import reading
+from jobferry_common.models.faults import fault, problems_of, together
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    Parse = Callable[[str], Any]
+    #: a path inside the input, and what is wrong there
+    Fault = tuple[tuple[str | int, ...], str]
+    from pydantic._internal._model_construction import ModelMetaclass as Calls
+else:
+
+    class Calls(type(BaseModel)):
+        """Lets a call of a model raise `BadInput`, and take its first fields by position."""
+
+        def __call__(cls, *args, **kwargs):  # noqa: ANN002, ANN003, ANN204
+            """Return the model of these values."""
+            given = dict(zip(cls.model_fields, args, strict=False))
+            given |= {key: value for key, value in cls.absent.items() if key not in given}
+            given |= kwargs
+            try:
+                return super().__call__(**given)
+            except ValidationError as error:
+                raise BadInput(problems_of(error, cls, given, cls.label())) from None
+
+
+class Model(BaseModel, metaclass=Calls):
+    """A frozen model that refuses keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    #: other names of fields
+    aliases: ClassVar[Mapping[str, str]] = {}
+    #: values that a file must give, and a call need not
+    absent: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def label(cls) -> str:
+        """Return how messages call an input that is no file."""
+        return cls.__name__.lower()
+
+    @classmethod
+    def part(cls, name: str, data: Any) -> type[BaseModel] | None:  # noqa: ANN401
+        """Return the model of a field that depends on the rest of `data`."""
+        del name, data
+        return None
+
+    @classmethod
+    def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the input in today's form; models with an older form override this."""
+        return data
+
+    @classmethod
+    def faults(cls, data: Mapping[str, Any]) -> Iterable[Fault]:
+        """Return what is wrong between the fields of an input."""
+        del data
+        return ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tidied(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        if not isinstance(data, dict):
+            return handler(data)
+        tidy = cls.rewritten({cls.aliases.get(key, key): data[key] for key in data if _counts(key)})
+        faults = [fault(what, where) for where, what in cls.faults(tidy)]
+        if not faults:
+            return handler(tidy)
+        raise together(cls.__name__, faults, lambda: handler(tidy))
+
+    @classmethod
+    def load_from_dict(
+        cls, data: Mapping[str, Any], *, where: str | None = None, allow_ref: bool = False
+    ) -> Self:
+        """Return the model of an object of plain values.
+
+        Args:
+            data: as JSON has it.
+            where: what messages call it.
+            allow_ref: resolve `{"$ref": "other.json"}`, relative to the working directory.
+
+        Raises:
+            BadInput: with every fault.
+        """
+        label = where or cls.label()
+        return cls.built(reading.resolved(data, label, allow_ref=allow_ref), label)
+
+    @classmethod
+    def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401
+        """Return the model of plain values; raises `BadInput` with every fault."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise BadInput(problems_of(error, cls, data, label)) from None
+
+    @classmethod
+    def load_from_json(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Return the model of a JSON file; raises `BadInput` with every fault."""
+        return cls._load(path, reading.parse_json, allow_ref=allow_ref)
+
+    @classmethod
+    def load_from_yaml(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Return the model of a YAML file; raises `BadInput` with every fault."""
+        return cls._load(path, reading.parse_yaml, allow_ref=allow_ref)
+
+    @classmethod
+    def load_from_toml(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Return the model of a TOML file; raises `BadInput` with every fault."""
+        return cls._load(path, reading.parse_toml, allow_ref=allow_ref)
+
+    @classmethod
+    def load_from_file(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Return the model of a file whose name ends in .json, .yaml, .yml or .toml."""
+        return cls._load(path, reading.parser_of(path), allow_ref=allow_ref)
+
+    @classmethod
+    def load_from_json_file(cls, json_path: str | Path) -> Self:
+        """Do what `load_from_json` does, under its older name."""
+        return cls.load_from_json(json_path)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them; secrets are left out."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def _load(cls, path: str | Path, parse: Parse, *, allow_ref: bool) -> Self:
+        label, data = reading.read(path, parse, allow_ref=allow_ref)
+        return cls.built(data, label)
+
+
+def _counts(key: Any) -> bool:  # noqa: ANN401
+    return not (isinstance(key, str) and key.startswith("_"))

@@ -1,0 +1,79 @@
+"""Batch types and contexts: their names, their aliases, and which of them can be submitted to.
+
+>>> batch_type("slurm"), context_type("localcontext"), batch_type("DpCloudServer")
+('Slurm', 'Local', 'Bohrium')
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+#: class names, as DPDispatcher's batch_type has them
+BATCH_TYPES: Final = (
+    "Shell",
+    "Slurm",
+    "SlurmJobArray",
+    "PBS",
+    "Torque",
+    "SGE",
+    "LSF",
+    "JH_UniScheduler",
+    "Fugaku",
+    "DistributedShell",
+    "Bohrium",
+    "OpenAPI",
+)
+CONTEXTS: Final = ("LazyLocal", "Local", "SSH", "HDFS", "Bohrium", "OpenAPI")
+
+#: what can be described already, and be submitted to with a later version
+LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {"Shell", "Slurm", "SlurmJobArray"}
+LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local"}
+
+_OTHER_NAMES: Final = {"lebesgue": "Bohrium", "dpcloudserver": "Bohrium"}
+_SUFFIX: Final = "context"
+
+
+def batch_type(text: str) -> str:
+    """Return the class name of a batch type.
+
+    Raises:
+        ValueError: there is none of that name; the message names near ones.
+    """
+    return _find(text, text.lower(), BATCH_TYPES, "batch type")
+
+
+def context_type(text: str) -> str:
+    """Return the name of a context, without "Context".
+
+    Raises:
+        ValueError: there is none of that name; the message names near ones.
+    """
+    return _find(text, text.lower().removesuffix(_SUFFIX), CONTEXTS, "context")
+
+
+def not_yet(batch: str, context: str) -> list[tuple[str, str]]:
+    """Return what keeps a machine from being submitted to: pairs of field and message."""
+    found = []
+    if batch in LATER_BATCH_TYPES:
+        found.append(("batch_type", _later(batch, BATCH_TYPES, LATER_BATCH_TYPES)))
+    if context in LATER_CONTEXTS:
+        found.append(("context_type", _later(context, CONTEXTS, LATER_CONTEXTS)))
+    return found
+
+
+def _later(name: str, names: tuple[str, ...], later: frozenset[str]) -> str:
+    now = ", ".join(known for known in names if known not in later)
+    return f"{name} comes with a later version of jobferry; expected one of {now}"
+
+
+def _find(text: str, key: str, names: tuple[str, ...], what: str) -> str:
+    known = {name.lower(): name for name in names} | {
+        alias: name for alias, name in _OTHER_NAMES.items() if name in names
+    }
+    if key in known:
+        return known[key]
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {known[near[0]]!r}? " if near else ""
+    msg = f"there is no {what} {text!r}; {hint}expected one of {', '.join(names)}"
+    raise ValueError(msg)

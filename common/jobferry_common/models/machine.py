@@ -1,0 +1,58 @@
+"""Machine: DPDispatcher's description of a target, inline in a submission.
+
+Machine(batch_type="Slurm", context_type="Local", local_root=".", remote_root="/scratch/alice")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import PrivateAttr, StrictBool
+
+from jobferry_common.models.resources import Resources
+from jobferry_common.models.target import Target, missing_remote_root
+from jobferry_common.models.values import Count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobferry_common.models.base import Fault
+
+
+class Machine(Target):
+    """A target as a user describes it."""
+
+    absent: ClassVar[Mapping[str, Any]] = {"local_root": None}
+
+    clean_asynchronously: StrictBool = False  #: DPDispatcher's; files are always cleaned aside
+    retry_count: Count = 3  #: a job that fails is tried this many times more
+    create_remote_root: StrictBool = False  #: SSH: make remote_root if it does not exist
+
+    _resources: Resources | None = PrivateAttr(default=None)
+
+    @property
+    def resources(self) -> Resources | None:
+        """The resources that stood in the same file (an older form)."""
+        return self._resources
+
+    @property
+    def batch(self) -> Self:
+        """The machine itself (an older name)."""
+        return self
+
+    @classmethod
+    def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401
+        """Return the machine of plain values: of its own, or of a file that holds resources too."""
+        if not isinstance(data, dict) or not isinstance(data.get("resources"), dict):
+            return super().built(data, label)
+        machine = super().built(data.get("batch", data.get("machine", {})), label)
+        machine._resources = Resources.built(data, label)  # noqa: SLF001 - our own class
+        return machine
+
+    @classmethod
+    def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
+        """Find roots that are missing: local_root may be null, but not be left out of a file."""
+        if "local_root" not in data:
+            yield ("local_root",), "is missing; expected the directory of work_base, or null"
+        if missing_remote_root(data):
+            yield ("remote_root",), "is missing; this context needs the directory where jobs run"

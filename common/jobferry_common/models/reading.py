@@ -1,0 +1,196 @@
+"""Reading of files: JSON, YAML and TOML, and `$ref` where it is allowed.
+
+>>> parse_json('{"a": 1}')
+{'a': 1}
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from jobferry_common.errors import BadInput, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Parse = Callable[[str], Any]
+
+_REF: Final = "$ref"
+_MAX_DEPTH: Final = 20
+#: ten times what 100,000 tasks need; a few lines of YAML can stand for billions
+_MAX_VALUES: Final = 20_000_000
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401
+    """Read JSON; raises `ValueError` with the place of a fault."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        msg = f"is no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise ValueError(msg) from None
+
+
+def parse_yaml(text: str) -> Any:  # noqa: ANN401
+    """Read YAML; raises `ValueError` with the place of a fault."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        msg = f"is no YAML: {place}{getattr(error, 'problem', None) or error}"
+        raise ValueError(msg) from None
+    if _written_out(data, {}, set()) > _MAX_VALUES:
+        msg = f"stands for more than {_MAX_VALUES:,} values once its aliases are written out"
+        raise ValueError(msg)
+    return data
+
+
+def _written_out(data: Any, known: dict[int, int], above: set[int]) -> int:  # noqa: ANN401
+    """Return how many values there are without aliases; raises `ValueError` if one holds itself."""
+    if not isinstance(data, dict | list):
+        return 1
+    place = id(data)
+    if place in above:
+        msg = "holds an alias that leads in a circle"
+        raise ValueError(msg)
+    if place not in known:
+        above.add(place)
+        inner = data.values() if isinstance(data, dict) else data
+        known[place] = 1 + sum(_written_out(item, known, above) for item in inner)
+        above.discard(place)
+    return known[place]
+
+
+def parse_toml(text: str) -> Any:  # noqa: ANN401
+    """Read TOML; raises `ValueError` with the place of a fault."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"is no TOML: {error}"
+        raise ValueError(msg) from None
+
+
+_PARSERS: Final[Mapping[str, Parse]] = {
+    ".json": parse_json,
+    ".yaml": parse_yaml,
+    ".yml": parse_yaml,
+    ".toml": parse_toml,
+}
+
+
+def parser_of(path: str | Path) -> Parse:
+    """Return the parser that the file's name asks for; JSON if it asks for none."""
+    return _PARSERS.get(Path(path).suffix.lower(), parse_json)
+
+
+def read_file(path: str | Path, *, allow_ref: bool = False) -> tuple[str, Any]:
+    """Return what messages call a file, and its plain content; its suffix names its format.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    return read(path, parser_of(path), allow_ref=allow_ref)
+
+
+def read(path: str | Path, parse: Parse, *, allow_ref: bool) -> tuple[str, Any]:
+    """Return what messages call a file, and its plain content.
+
+    Raises:
+        BadInput: it cannot be read, or refers to another file though that is not allowed.
+    """
+    file = Path(path).expanduser()
+    data = _parsed(file, parse)
+    return file.name, resolved(data, file.name, allow_ref=allow_ref, directory=file.parent)
+
+
+def resolved(
+    data: Any,  # noqa: ANN401
+    where: str,
+    *,
+    allow_ref: bool,
+    directory: Path | None = None,
+) -> Any:  # noqa: ANN401
+    """Return plain values with every `$ref` replaced by the file it names; keys beside it win.
+
+    A name is looked for beside the file that holds it, then in the working directory.
+
+    Raises:
+        BadInput: a reference is not allowed, leads in a circle, or cannot be read.
+    """
+    resolver = _Resolver(where, allow_ref=allow_ref)
+    found = resolver.value(data, directory or Path(), ())
+    if resolver.problems:
+        raise BadInput(resolver.problems)
+    return found
+
+
+class _Resolver:
+    def __init__(self, where: str, *, allow_ref: bool) -> None:
+        self._where = where
+        self._allow_ref = allow_ref
+        self.problems: list[Problem] = []
+
+    def value(self, data: Any, directory: Path, way: tuple[str, ...]) -> Any:  # noqa: ANN401
+        if isinstance(data, dict):
+            if _REF in data:
+                return self._referred(data, directory, way)
+            return {key: self.value(item, directory, way) for key, item in data.items()}
+        if isinstance(data, list):
+            return [self.value(item, directory, way) for item in data]
+        return data
+
+    def _referred(self, data: dict[str, Any], directory: Path, way: tuple[str, ...]) -> Any:  # noqa: ANN401
+        beside = {key: value for key, value in data.items() if key != _REF}
+        name = data[_REF]
+        fault = self._fault(name, way)
+        if fault is not None:
+            self.problems.append(Problem(f"{self._where}: {_REF}", fault))
+            return beside
+        file = directory / Path(name).expanduser()
+        file = file if file.exists() else Path(name)
+        content = self.value(_parsed(file, parser_of(file)), file.parent, (*way, str(file)))
+        if not isinstance(content, dict):
+            return content
+        return content | self.value(beside, directory, way)
+
+    def _fault(self, name: Any, way: tuple[str, ...]) -> str | None:  # noqa: ANN401
+        if not self._allow_ref:
+            return (
+                f"refers to {name!r}; allow it with --allow-ref (allow_ref=True), or write it out"
+            )
+        if not isinstance(name, str):
+            return f"{name!r} is no file name"
+        if len(way) >= _MAX_DEPTH:
+            return f"{name!r} leads in a circle: {' → '.join(way[-3:])}"
+        return None
+
+
+def _parsed(file: Path, parse: Parse) -> Any:  # noqa: ANN401
+    try:
+        return parse(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        what = f"no such file{_near(file)}"
+    except UnicodeDecodeError:
+        what = "is no UTF-8 text"
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        what = str(error)
+    except RecursionError:
+        what = "is nested too deeply"
+    raise BadInput([Problem(str(file), what)])
+
+
+def _near(file: Path) -> str:
+    try:
+        names = [entry.name for entry in file.parent.iterdir()]
+    except OSError:
+        return f"; {str(file.parent)!r} is no directory that can be read"
+    near = difflib.get_close_matches(file.name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

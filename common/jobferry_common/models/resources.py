@@ -1,0 +1,118 @@
+"""Resources: what each job asks of the scheduler, and what its script does around the tasks.
+
+    resources = Resources(group_size=5, cpu_per_node=4, queue_name="gpu", envs={"OMP_NUM_THREADS": 4})
+
+Fields and defaults are those of DPDispatcher.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field, StrictBool, StrictStr, field_validator
+
+from jobferry_common.models.base import Model
+from jobferry_common.models.kinds import batch_type
+from jobferry_common.models.values import (
+    Count,
+    Environment,
+    Positive,
+    Seconds,
+    Share,
+    Text,
+    Texts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobferry_common.models.base import Fault
+
+
+class Strategy(Model):
+    """How tasks share a job, and when it counts as done."""
+
+    if_cuda_multi_devices: StrictBool = False  #: each slot of para_deg gets a GPU of its own
+    ratio_unfinished: Share = 0.0  #: at most this share of the tasks may be left undone
+    customized_script_header_template_file: Text | None = None  #: replaces the script's header
+
+
+class Kwargs(Model):
+    """What only some batch types know; the others ignore it."""
+
+    aliases: ClassVar[Mapping[str, str]] = {"sge_pe_name": "pe_name"}
+
+    custom_gpu_line: Text | None = None  #: Slurm, LSF, JH_UniScheduler: replaces the GPU line
+    slurm_job_size: Positive | None = None  #: SlurmJobArray: tasks of an element
+    pe_name: Text = "mpi"  #: SGE: parallel environment
+    job_name: Text | None = None  #: SGE
+    gpu_usage: StrictBool = False  #: LSF: ask for GPUs
+    gpu_new_syntax: StrictBool = False  #: LSF: with -gpu
+    gpu_exclusive: StrictBool = True  #: LSF: nobody else on them
+    yarn_path: Text | None = None  #: DistributedShell
+    img_name: Text | None = None  #: DistributedShell
+    mem_limit: Positive | None = None  #: DistributedShell, in GB
+
+
+class Resources(Model):
+    """The resources of each job."""
+
+    number_node: Positive = 1
+    cpu_per_node: Positive = 1
+    gpu_per_node: Count = 0
+    queue_name: Text = ""  #: "": the scheduler's default
+    #: tasks of a job; 0: all tasks in one job
+    group_size: Count = Field(description="the number of tasks in a job; 0: all in one")
+    custom_flags: Texts = ()  #: more lines of the script's header
+    strategy: Strategy = Strategy()
+    para_deg: Positive = 1  #: tasks of a job that run at once
+    source_list: Texts = ()
+    module_purge: StrictBool = False
+    module_unload_list: Texts = ()
+    module_list: Texts = ()
+    envs: Environment = Field(default_factory=dict)
+    prepend_script: Texts = ()
+    append_script: Texts = ()
+    wait_time: Seconds = 0.0  #: between two submits
+    kwargs: Kwargs = Kwargs()
+    batch_type: StrictStr | None = None  #: the machine's counts
+
+    @field_validator("batch_type")
+    @classmethod
+    def _known(cls, text: str | None) -> str | None:
+        return text and batch_type(text)
+
+    @field_validator("custom_flags", "source_list", "module_list", "module_unload_list")
+    @classmethod
+    def _one_line_each(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        for line in lines:
+            if "\n" in line or "\r" in line:
+                msg = f"{line!r} holds a line break; expected one line in each item of the list"
+                raise ValueError(msg)
+        return lines
+
+    @classmethod
+    def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the resources of a file that holds a machine too."""
+        inner = data.get("resources")
+        return _without_comments(inner) if isinstance(inner, dict) else data
+
+    @classmethod
+    def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
+        """Find what a GPU for each slot needs."""
+        strategy = data.get("strategy")
+        if isinstance(strategy, dict) and strategy.get("if_cuda_multi_devices") is True:
+            where = ("strategy", "if_cuda_multi_devices")
+            if data.get("number_node", 1) != 1:
+                yield where, "works on one node only; expected number_node 1"
+            if data.get("gpu_per_node", 0) in (0, None):
+                yield where, "needs GPUs; expected gpu_per_node of at least 1"
+
+    @classmethod
+    def default(cls) -> Self:
+        """Return one core of one node for each task."""
+        return cls(group_size=1)
+
+
+def _without_comments(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if not str(key).startswith("_")}

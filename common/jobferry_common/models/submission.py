@@ -1,0 +1,90 @@
+"""Submission: a set of tasks with resources, common files and a target.
+
+    Submission.load_from_json("submission.json")
+
+The target is a `machine`, or the name of a `cluster` that a worker serves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, StrictBool, StrictStr, field_validator
+
+from jobferry_common.errors import BadInput, Problem
+from jobferry_common.models.base import Model
+from jobferry_common.models.machine import Machine
+from jobferry_common.models.resources import Resources
+from jobferry_common.models.task import Task
+from jobferry_common.models.values import Name, RelativePaths, Text
+from jobferry_common.names import cluster_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jobferry_common.models.base import Fault
+
+
+if TYPE_CHECKING:  # users write lists; what a model holds is frozen
+    Tasks = Sequence[Task]
+else:
+    Tasks = tuple[Task, ...]
+
+
+class Submission(Model):
+    """A set of tasks, complete: it can be prepared and handed over."""
+
+    aliases: ClassVar[Mapping[str, str]] = {"batch": "machine"}
+
+    work_base: Text = Field(description="the directory of the tasks, below local_root")
+    machine: Machine | None = None
+    resources: Resources = Field(description='an object such as {"group_size": 1}')
+    forward_common_files: RelativePaths = ()  #: files, directories or globs for all tasks
+    backward_common_files: RelativePaths = ()  #: files, directories or globs that come back
+    task_list: Tasks = Field(description="a list of tasks")
+    previous_submission_hash: StrictStr | None = (
+        None  #: DPDispatcher's; runs are resumed by themselves
+    )
+    continue_on_failure: StrictBool = False  #: True: a failed task does not end the rest
+    cluster: StrictStr | None = None  #: instead of a machine
+    name: Name = ""  #: the user's word for it
+
+    @field_validator("task_list")
+    @classmethod
+    def _some(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        if not tasks:
+            msg = "is empty; expected at least one task"
+            raise ValueError(msg)
+        return tasks
+
+    @field_validator("cluster")
+    @classmethod
+    def _good_name(cls, name: str | None) -> str | None:
+        try:
+            return name and cluster_name(name)
+        except BadInput as error:
+            raise ValueError(error.problems[0].what) from None
+
+    @classmethod
+    def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
+        """Find that there is no target, or that there are two."""
+        machine, cluster = data.get("machine"), data.get("cluster")
+        if machine is None and not cluster:
+            yield ("machine",), 'is missing; expected a machine, or a "cluster" by its name'
+        elif machine is not None and cluster:
+            yield ("cluster",), "stands beside a machine; expected one of the two"
+
+
+def clean_policy(value: object) -> str:
+    """Return "always", "never" or "on_success" for DPDispatcher's `clean`.
+
+    Raises:
+        BadInput: it is none of these.
+    """
+    words = {True: "always", False: "never"}
+    if isinstance(value, bool):
+        return words[value]
+    if value in ("always", "never", "on_success"):
+        return str(value)
+    what = f'expected true, false, "always", "never" or "on_success", got {value!r}'
+    raise BadInput([Problem("clean", what)])

@@ -1,0 +1,76 @@
+"""What a machine and the profile of a cluster have in common: batch type, context, roots, how it is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, SerializeAsAny, StrictStr, ValidationInfo, field_validator
+
+from jobferry_common.models import kinds
+from jobferry_common.models.base import Model
+from jobferry_common.models.profiles import PROFILES, LocalProfile, RemoteProfile
+from jobferry_common.models.values import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+
+class Target(Model):
+    """Where jobs run. The order of the fields matters: the profile depends on the context."""
+
+    batch_type: StrictStr = Field(description=f"one of {', '.join(kinds.BATCH_TYPES)}")
+    context_type: StrictStr = Field(description=f"one of {', '.join(kinds.CONTEXTS)}")
+    local_root: Text | None = None  #: the producer's directory; None: the working directory
+    remote_root: Text | None = None  #: where runs get their directories; not for LazyLocal
+    remote_profile: SerializeAsAny[RemoteProfile] = RemoteProfile()
+
+    @field_validator("batch_type")
+    @classmethod
+    def _batch_type(cls, text: str) -> str:
+        return kinds.batch_type(text)
+
+    @field_validator("context_type")
+    @classmethod
+    def _context_type(cls, text: str) -> str:
+        return kinds.context_type(text)
+
+    @field_validator("remote_profile", mode="plain")
+    @classmethod
+    def _fitting(cls, value: Any, info: ValidationInfo) -> RemoteProfile:  # noqa: ANN401
+        context = info.data.get("context_type")
+        if context is None:  # wrong itself, and reported
+            return RemoteProfile()
+        if isinstance(value, RemoteProfile):
+            value = {name: getattr(value, name) for name in value.model_fields_set}
+        return PROFILES[context].model_validate(value)
+
+    @property
+    def in_place(self) -> bool:
+        """True where tasks run in the producer's own directory."""
+        return self.context_type == "LazyLocal"
+
+    @property
+    def symlink(self) -> bool:
+        """True where forward files are linked instead of copied."""
+        return isinstance(self.remote_profile, LocalProfile) and self.remote_profile.symlink
+
+    @classmethod
+    def part(cls, name: str, data: Any) -> type[BaseModel] | None:  # noqa: ANN401
+        """Return the profile's model: it depends on the context."""
+        if name != "remote_profile" or not isinstance(data, dict):
+            return None
+        try:
+            return PROFILES[kinds.context_type(data["context_type"])]
+        except (KeyError, ValueError, AttributeError):
+            return None
+
+
+def missing_remote_root(data: Mapping[str, Any]) -> bool:
+    """Tell whether an input lacks the remote_root that its context needs."""
+    try:
+        context = kinds.context_type(data["context_type"])
+    except (KeyError, ValueError, AttributeError):
+        return False
+    return context in ("Local", "SSH") and not data.get("remote_root")

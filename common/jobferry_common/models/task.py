@@ -1,0 +1,23 @@
+"""Task: one command, its directory, the files that go there and come back.
+
+Task(command="cat in > out", task_work_path="dir1", forward_files=["in"], backward_files=["out"])
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from jobferry_common.models.base import Model
+from jobferry_common.models.values import Command, Name, RelativePath, RelativePaths
+
+
+class Task(Model):
+    """One command; paths are relative to `task_work_path`, which is relative to the work base."""
+
+    command: Command = Field(description="a shell command")
+    task_work_path: RelativePath = Field(description="a directory below the work base")
+    forward_files: RelativePaths = ()  #: files, directories or globs that go there
+    backward_files: RelativePaths = ()  #: files, directories or globs that come back
+    outlog: RelativePath | None = "log"  #: None: not kept
+    errlog: RelativePath | None = "err"  #: None: not kept
+    task_name: Name | None = None  #: the user's word for it

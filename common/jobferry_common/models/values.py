@@ -1,0 +1,98 @@
+"""Types of fields: text, paths, patterns, values of environment variables.
+
+Numbers and truth values are strict: "4" is no number, 1 is not true.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, PlainValidator, StrictFloat, StrictInt, StrictStr
+
+from jobferry_common.models.paths import inside
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+
+Scalar = str | int | float | bool
+#: one value, or a list of values: one export each
+EnvValue = Scalar | tuple[Scalar, ...]
+
+
+def _sound(text: str) -> str:
+    if "\0" in text:
+        msg = "holds a NUL character, which no script can"
+        raise ValueError(msg)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        msg = f"{text!r} is no valid UTF-8"
+        raise ValueError(msg) from None
+    return text
+
+
+def _name(text: str) -> str:
+    if not _sound(text).isprintable():
+        msg = f"{text!r} holds a control character; expected a name that can be printed on one line"
+        raise ValueError(msg)
+    return text
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        msg = "is empty; expected a shell command"
+        raise ValueError(msg)
+    return _sound(text)
+
+
+def _relative(text: str) -> str:
+    inside(text)
+    return text
+
+
+def _environment(value: Any) -> EnvValue:  # noqa: ANN401
+    if isinstance(value, list | tuple):
+        return tuple(_scalar(item) for item in value)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Scalar:  # noqa: ANN401
+    if isinstance(value, str):
+        return _sound(value)
+    if isinstance(value, int | float):
+        return value
+    msg = f"expected text, a number or a list of them, got {value!r:.60}"
+    raise ValueError(msg)
+
+
+def _variable(name: str) -> str:
+    if _VARIABLE.match(name):
+        return name
+    msg = f"{name!r} is no name of a variable: expected letters, digits and '_', no digit first"
+    raise ValueError(msg)
+
+
+Text = Annotated[StrictStr, AfterValidator(_sound)]
+#: what a user calls something: one line without control characters
+Name = Annotated[StrictStr, AfterValidator(_name)]
+Command = Annotated[StrictStr, AfterValidator(_command)]
+#: below its directory, able to travel; kept as written
+RelativePath = Annotated[StrictStr, AfterValidator(_relative)]
+if TYPE_CHECKING:  # users write lists; what a model holds is frozen
+    Texts = Sequence[str]
+    RelativePaths = Sequence[str]
+    Environment = Mapping[str, Scalar | Sequence[Scalar]]
+else:
+    Texts = tuple[Text, ...]
+    RelativePaths = tuple[RelativePath, ...]
+    Environment = dict[
+        Annotated[StrictStr, AfterValidator(_variable)],
+        Annotated[Any, PlainValidator(_environment)],
+    ]
+Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+Seconds = Annotated[StrictFloat, Field(ge=0)]
+Share = Annotated[StrictFloat, Field(ge=0, le=1)]
