@@ -1,0 +1,59 @@
+r"""The ledger: all state of jobferry, in Redis. Messages are hints; this is the truth.
+
+    ledger = Ledger(connect(settings.broker))
+    accepted = ledger.accept(document)
+    ledger.run(accepted.run).counts
+
+Every key begins with a prefix (`jobferry:`). `<run>` is a run's id, `<cluster>` a cluster's name. Times are Unix
+seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it happens wholly or not at all.
+
+| key | type | meaning |
+|---|---|---|
+| `id` | string | the ledger's own id: it names the spool on the clusters |
+| `submissions` | hash | submission → number of its last run; stays when runs are cleaned, so that no token returns |
+| `directories` | hash | digest of a real directory → the run that works there; means nothing once that run ended |
+| `runs`, `names` | sorted set | every run by time of acceptance; the same by name, for prefixes |
+| `open` | sorted set | every run that has not ended, by time |
+| `turn` | string | counter that orders who is served next |
+| `run:<run>` | hash | the run: state, results, owner, cluster, counters `n:<state>`, `fresh`, … |
+| `run:<run>:pages` | hash | `header` and pages 0, 1, … of 1,000 tasks each, as compressed JSON |
+| `run:<run>:jobs` | hash | job → its record. A job without one is pending, attempt 1, and due |
+| `run:<run>:due` | sorted set | pending jobs that have a record, by the time they are due |
+| `run:<run>:collect` | set | jobs that ended and whose results are still on the cluster |
+| `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |
+| `run:<run>:events` | stream | events of the run; field `j` packs many jobs, `r` is the run itself |
+| `content:<nonce>:…` | as above | what an `accept` brings; it becomes the run's by renaming, or expires |
+| `open:<cluster>` | sorted set | its runs that have not ended |
+| `judge:<cluster>` | set | open runs in which a job failed or was cancelled, or in which nothing is left to do |
+| `cancel:<cluster>` | set | open runs that somebody wants cancelled |
+| `collect:<cluster>` | set | runs that have something in `run:<run>:collect` |
+| `owners:<cluster>` | sorted set | owners with due work, least recently served first |
+| `ready:<cluster>:<owner>` | sorted set | their runs with due work, in the same order |
+| `later:<cluster>` | sorted set | runs whose next work is due at that time |
+| `waiting` | hash | cluster → number of pending jobs |
+| `flight:<cluster>` | set | `<run>/<job>` of each job that its scheduler has or may have |
+| `tokens:<cluster>` | hash | token → `run\|fence\|single\|job.attempt,…`: the frozen list of one submit command |
+| `left:<cluster>` | hash | token → how many of its jobs are still in flight; at 0 the token is forgotten |
+| `clusters` | set | names of the clusters that were announced |
+| `cluster:<cluster>` | hash | what its worker says of it |
+| `profile:<cluster>` | string | profile of an inline machine; goes with its last run |
+| `inline:<cluster>` | set | the runs that need this profile |
+| `accounts` | hash | account → the broker's run id when last read back; `root of`, `scheduler of <cluster>` → its id |
+| `lease:<account>` | hash | holder, number, broker; expires by itself |
+| `fences` | string | counter of leases; only grows |
+| `events` | stream | events of runs and clusters, the last 10,000 or so |
+| `settled` | string | written to wait for the disk, see `durability.py` |
+
+**The broker can forget.** A fence is (run id of the server's process, number). The scripts ask the server
+for its run id within the same atomic step (`INFO server`), so a restarted or promoted server, which may lack
+its last second of writes, refuses each fence that was issued before, whatever its client remembers. Who gets
+a new lease compares `Fence.broker` with `remembered(account)` and reads the account back where they differ.
+
+**A repeated call is harmless.** When a connection breaks, the client cannot know whether its call was carried
+out, and sends it again. `accept` carries a nonce and `reserve` its fence, by which they know their own work;
+a `change` to what already stands answers True and writes nothing.
+"""
+
+from jobferry_common.ledger.ledger import Ledger
+
+__all__ = ["Ledger"]

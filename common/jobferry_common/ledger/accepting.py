@@ -1,0 +1,219 @@
+"""Accepting submissions.
+
+    accepted = ledger.accept(document)
+    answers = ledger.accept_many(documents)   # an error stands in the place of its document
+
+Pages are written first, under a key of their own that expires by itself; one script then makes them a run's,
+together with its records, lists and first event. Until then they mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from jobferry_common.broker import guarded
+from jobferry_common.errors import BrokerUnreachable, Conflict, JobferryError
+from jobferry_common.ledger.flight import FlightPart
+from jobferry_common.ledger.pages import (
+    PAGE_TASKS,
+    digest_of,
+    marks_of,
+    pack_header,
+    pack_page,
+    pages_of,
+)
+from jobferry_common.ledger.records import Accepted
+from jobferry_common.ledger.script import source_of
+from jobferry_common.ledger.store import refusal
+from jobferry_common.ledger.takeover import taken_over
+from jobferry_common.names import RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jobferry_common.document import Document, Header
+    from jobferry_common.ledger.store import Argument, Command
+
+_CONTENT_SECONDS: Final = 3600
+_CHUNK: Final = 200
+_PIECES_AT_ONCE: Final = 20
+_RECORDS_AT_ONCE: Final = 1000
+_ROUNDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """A document on its way into the ledger."""
+
+    document: Document
+    reuse: bool
+    nonce: str
+    marks: Sequence[str]
+    resumed: str = ""  #: the run whose finished work `records` are
+    records: Mapping[int, str] | None = None  #: jobs that are finished from the start, packed
+    taken: int = 0  #: tasks in them
+
+
+class AcceptPart(FlightPart):
+    """Accepting documents."""
+
+    def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
+        """Make a run of a submission, or attach to the one that carries it out.
+
+        Args:
+            document: the submission.
+            reuse: attach to a run in flight, and take over what an earlier run finished. Without it every
+                submission starts afresh.
+
+        Raises:
+            Conflict: another run works in one of its directories, or is the same submission of somebody else
+                or from elsewhere, or is in flight and `reuse` is False.
+            BrokerUnreachable: the broker does not answer; nothing of the run exists unless all of it does.
+        """
+        offer = _offer(document, reuse=reuse)
+        for _ in range(_ROUNDS):
+            self._bring(offer)
+            word, run = self.call("accept", *_arguments(offer, self.clock()))
+            if word == "resume":
+                offer = self._resumed(offer, RunId(run))
+            elif word != "gone":
+                self.settle()
+                return self._answer(offer, word, RunId(run))
+        msg = f"The broker {self.shown} keeps losing what it is told: its log may say why."
+        raise BrokerUnreachable(msg)
+
+    def accept_many(
+        self, documents: Iterable[Document], *, reuse: bool = True
+    ) -> list[Accepted | JobferryError]:
+        """Accept many submissions with few round trips; one that is refused does not stop the others.
+
+        Raises:
+            BrokerUnreachable: the broker does not answer. Accepting all of them again attaches to those
+                that had been accepted.
+        """
+        answers: list[Accepted | JobferryError] = []
+        chunk: list[_Offer] = []
+        for document in documents:
+            chunk.append(_offer(document, reuse=reuse))
+            if len(chunk) == _CHUNK:
+                answers += self._accept_chunk(chunk)
+                chunk = []
+        answers += self._accept_chunk(chunk)
+        self.settle()
+        return answers
+
+    def _accept_chunk(self, offers: Sequence[_Offer]) -> list[Accepted | JobferryError]:
+        small = [offer for offer in offers if _is_small(offer)]
+        if small:
+            self.ask("SCRIPT LOAD", source_of("accept"))
+        commands = [command for offer in small for command in self._small(offer)]
+        answers = iter(self.batch(commands, keep_errors=True)[2::3])
+        return [self._told(offer, next(answers) if _is_small(offer) else None) for offer in offers]
+
+    def _small(self, offer: _Offer) -> list[Command]:
+        """Return the three commands that accept a document of one page."""
+        key = self._content(offer, "pages")
+        pieces = [part for piece in _pieces(offer.document) for part in piece]
+        return [
+            ("HSET", key, *pieces),
+            ("EXPIRE", key, _CONTENT_SECONDS),
+            self.invocation("accept", *_arguments(offer, self.clock())),
+        ]
+
+    def _told(self, offer: _Offer, answer: object) -> Accepted | JobferryError:
+        """Return what became of an offer; those that a batch cannot decide are accepted one by one."""
+        try:
+            if isinstance(answer, ResponseError) and not isinstance(answer, NoScriptError):
+                with guarded(self.shown):
+                    raise refusal(answer)
+            if isinstance(answer, list) and answer[0] not in {"resume", "gone"}:
+                return self._answer(offer, answer[0], RunId(answer[1]))
+            return self.accept(offer.document, reuse=offer.reuse)
+        except BrokerUnreachable:
+            raise
+        except JobferryError as error:
+            return error
+
+    def _bring(self, offer: _Offer) -> None:
+        """Write pages and records under keys that expire by themselves."""
+        key = self._content(offer, "pages")
+        batch: list[Command] = []
+        for number, piece in enumerate(_pieces(offer.document)):
+            batch.append(("HSET", key, *piece))
+            if number % _PIECES_AT_ONCE == 0:
+                self.batch([*batch, ("EXPIRE", key, _CONTENT_SECONDS)])
+                batch = []
+        self.batch(batch)
+        self._bring_records(offer)
+
+    def _bring_records(self, offer: _Offer) -> None:
+        key = self._content(offer, "jobs")
+        rows = list((offer.records or {}).items())
+        for start in range(0, len(rows), _RECORDS_AT_ONCE):
+            flat = [part for row in rows[start : start + _RECORDS_AT_ONCE] for part in row]
+            self.batch([("HSET", key, *flat), ("EXPIRE", key, _CONTENT_SECONDS)])
+
+    def _resumed(self, offer: _Offer, run: RunId) -> _Offer:
+        jobs, tasks = taken_over(self, run, offer.document, now=self.clock())
+        self.batch([("DEL", self._content(offer, "jobs"))])
+        return replace(offer, resumed=run, records=jobs, taken=tasks)
+
+    def _content(self, offer: _Offer, what: str) -> str:
+        return self.key("content", offer.nonce, what)
+
+    def _answer(self, offer: _Offer, word: str, run: RunId) -> Accepted:
+        """Return the answer to an offer, or raise what it means."""
+        if word == "new":
+            return Accepted(run=run, attached=False, taken_over=offer.taken)
+        self.batch([("DEL", self._content(offer, "pages"), self._content(offer, "jobs"))])
+        if word == "attached":
+            return Accepted(run=run, attached=True, taken_over=self.run(run).taken_over)
+        raise Conflict(self._conflict(offer.document.header, word, run))
+
+    def _conflict(self, header: Header, word: str, run: RunId) -> str:
+        if word == "active":
+            return (
+                f"this submission is in flight as run {run}, and was to start afresh: wait for it, "
+                f"or `jobferry cancel {run}` first"
+            )
+        other = self.header(run)
+        if word == "foreign":
+            return (
+                f"this submission is in flight as run {run} of {other.owner} from {other.source}; here it is "
+                f"{header.owner} from {header.source}. Wait for it, or give it another name"
+            )
+        return (
+            f"run {run} of {other.owner} works in a directory under {header.source} that this submission needs: "
+            f"wait for it, or `jobferry cancel {run}` first"
+        )
+
+
+def _offer(document: Document, *, reuse: bool) -> _Offer:
+    marks = marks_of(document.header, document.tasks)
+    return _Offer(document=document, reuse=reuse, nonce=secrets.token_hex(6), marks=marks)
+
+
+def _is_small(offer: _Offer) -> bool:
+    """Return whether it has one page, so that it fits into a batch with others."""
+    return len(offer.document.tasks) <= PAGE_TASKS
+
+
+def _pieces(document: Document) -> Iterable[tuple[str | int, bytes]]:
+    yield "header", pack_header(document.header)
+    for number, page in enumerate(pages_of(document.tasks)):
+        yield number, pack_page(page)
+
+
+def _arguments(offer: _Offer, now: float) -> list[Argument]:
+    header, records = offer.document.header, offer.records or {}
+    pieces = 1 + sum(1 for _ in pages_of(offer.document.tasks))
+    profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
+    head = (header.submission, offer.nonce, int(offer.reuse), offer.resumed, pieces, f"{now:.3f}")
+    place = (header.owner, digest_of(header.source), header.cluster, header.name)
+    size = (header.tasks, header.jobs, offer.taken, len(records), profile)
+    return [*head, *place, *size, *offer.marks]

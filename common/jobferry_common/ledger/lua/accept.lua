@@ -1,0 +1,71 @@
+-- Accepts a submission: one transaction.
+-- ARGV: submission, nonce, reuse, resumed, pieces, now, owner, source, cluster, name, tasks, jobs, taken, finished,
+--       profile, marks…
+-- Answers a word and a run: new | attached | foreign | active | busy | resume | gone.
+local submission, nonce, reuse, resumed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local pieces, now, owner, source, cluster = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local name, tasks, jobs, taken, finished = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
+local profile, first_mark = ARGV[15], 16
+
+local number = tonumber(redis.call('HGET', key('submissions'), submission) or '0')
+local last = submission .. '-' .. number
+local old = redis.call('HMGET', key('run', last), 'state', 'owner', 'source', 'nonce', 'n:finished')
+if old[1] and old[4] == nonce then return {'new', last} end
+if old[1] and not is_final(old[1]) then
+  if reuse ~= '1' then return {'active', last} end
+  if old[2] ~= owner or old[3] ~= source then return {'foreign', last} end
+  return {'attached', last}
+end
+local resumable = (old[1] == 'failed' or old[1] == 'cancelled') and tonumber(old[5] or '0') > 0
+if reuse == '1' and resumable and resumed ~= last then return {'resume', last} end
+
+local directories = key('directories')
+local seen = {}
+for start = first_mark, #ARGV, 1000 do
+  local holders = redis.call('HMGET', directories, unpack(ARGV, start, math.min(start + 999, #ARGV)))
+  for _, holder in ipairs(holders) do
+    if holder and not seen[holder] then
+      seen[holder] = true
+      local state = redis.call('HGET', key('run', holder), 'state')
+      if state and not is_final(state) then return {'busy', holder} end
+    end
+  end
+end
+local pages, records = key('content', nonce, 'pages'), key('content', nonce, 'jobs')
+if redis.call('HLEN', pages) ~= pieces then return {'gone', ''} end
+if redis.call('HLEN', records) ~= finished then return {'gone', ''} end
+
+local run = submission .. '-' .. (number + 1)
+local turn = redis.call('INCR', key('turn'))
+redis.call('HSET', key('submissions'), submission, number + 1)
+redis.call('RENAME', pages, key('run', run, 'pages'))
+redis.call('PERSIST', key('run', run, 'pages'))
+if finished > 0 then
+  redis.call('RENAME', records, key('run', run, 'jobs'))
+  redis.call('PERSIST', key('run', run, 'jobs'))
+end
+redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'source', source,
+  'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
+  'turn', turn, 'first', turn, 'taken', taken, 'resumes', finished > 0 and resumed or '',
+  'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
+for start = first_mark, #ARGV, 1000 do
+  local fields = {}
+  for i = start, math.min(start + 999, #ARGV) do
+    fields[#fields + 1] = ARGV[i]
+    fields[#fields + 1] = run
+  end
+  redis.call('HSET', directories, unpack(fields))
+end
+for _, list in ipairs({key('runs'), key('open'), key('open', cluster)}) do
+  redis.call('ZADD', list, now, run)
+end
+redis.call('ZADD', key('names'), 0, run)
+redis.call('HINCRBY', key('waiting'), cluster, jobs - finished)
+if profile ~= '' then
+  redis.call('SET', key('profile', cluster), profile)
+  redis.call('SADD', key('inline', cluster), run)
+end
+if jobs == finished then redis.call('SADD', key('judge', cluster), run) end
+place(run)
+tell_run(run, now)
+return {'new', run}

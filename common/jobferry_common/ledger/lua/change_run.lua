@@ -1,0 +1,46 @@
+-- Changes fields of a run; 'state' only along the table.
+-- ARGV: run, account, broker, number, was ('' for any), now, then field and value in turn
+local run, account, was, now = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
+local run_key = key('run', run)
+local head = redis.call('HMGET', run_key, 'state', 'cluster', 'n:pending', 'first', 'owner')
+if not head[1] then return unknown(run) end
+if stale(account, ARGV[3], ARGV[4]) then return lease_lost(account) end
+local state, cluster = head[1], head[2]
+local changed, ended = {}, false
+for i = 7, #ARGV, 2 do
+  local field, value = ARGV[i], ARGV[i + 1]
+  if redis.call('HGET', run_key, field) ~= value then
+    if field == 'state' and (was == '' or was == state) and not RUN_NEXT[state][value] then
+      if is_final(state) then return 0 end
+      return redis.error_reply('ILLEGAL run ' .. run .. ' cannot go from ' .. state .. ' to ' .. value)
+    end
+    changed[#changed + 1] = field
+    changed[#changed + 1] = value
+    ended = ended or (field == 'state' and is_final(value))
+  end
+end
+-- it stands as asked: nothing to do, or our own call, sent again after a lost answer
+if #changed == 0 then return 1 end
+if was ~= '' and was ~= state then return 0 end
+redis.call('HSET', run_key, unpack(changed))
+if ended then
+  redis.call('HSET', run_key, 'finished', now)
+  redis.call('ZREM', key('open'), run)
+  redis.call('ZREM', key('open', cluster), run)
+  redis.call('SREM', key('judge', cluster), run)
+  redis.call('SREM', key('cancel', cluster), run)
+  -- its common results, its delivery and its cleaning are still to be seen to
+  redis.call('SADD', key('collect', cluster), run)
+  redis.call('HINCRBY', key('waiting'), cluster, 0 - tonumber(head[3] or 0)) -- not "-0", which Redis cannot read
+  place(run)
+end
+if redis.call('HGET', run_key, 'staged') == '1' and not ended then
+  for i = 1, #changed, 2 do
+    if changed[i] == 'staged' then
+      redis.call('HSET', run_key, 'turn', head[4])
+      redis.call('ZADD', key('ready', cluster, head[5]), 'XX', head[4], run)
+    end
+  end
+end
+tell_run(run, now)
+return ended and 2 or 1

@@ -1,0 +1,18 @@
+-- Removes all of a run that has ended.
+-- ARGV: run; answers 1, 0 if it was not there, -1 if it has not ended
+local run = ARGV[1]
+local head = redis.call('HMGET', key('run', run), 'state', 'cluster')
+if not head[1] then return 0 end
+if not is_final(head[1]) then return -1 end
+local cluster = head[2]
+redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
+  key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'))
+for _, list in ipairs({'runs', 'names', 'open'}) do redis.call('ZREM', key(list), run) end
+redis.call('SREM', key('collect', cluster), run)
+redis.call('SREM', key('inline', cluster), run)
+if redis.call('EXISTS', key('inline', cluster)) == 0 and redis.call('EXISTS', key('profile', cluster)) == 1 then
+  redis.call('UNLINK', key('profile', cluster), key('cluster', cluster))
+  redis.call('SREM', key('clusters'), cluster)
+  redis.call('HDEL', key('waiting'), cluster)
+end
+return 1

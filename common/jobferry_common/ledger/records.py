@@ -1,0 +1,170 @@
+"""What the ledger holds of runs and jobs, as data.
+
+A job's record is one string, `state|attempt|tries|cluster|id|token|outcome|code|since|reason`, at most a few
+hundred bytes; the Lua scripts read its first two fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.names import ClusterName, JobKey, RunId, SchedulerId, SubmissionId, Token
+from jobferry_common.states import JobState, Outcome, ResultsState, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FIELDS: Final = 10
+_NO_CLUSTER: Final = ClusterName("")
+_NO_ID: Final = SchedulerId("")
+_NO_TOKEN: Final = Token("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """The truth about one job of a run."""
+
+    state: JobState = JobState.PENDING
+    attempt: int = 1  #: the try that is due, in flight or was the last
+    tries: int = 0  #: how many tries were used up; a run's `retry_count` allows that many more
+    cluster: ClusterName = _NO_CLUSTER  #: where the attempt is; empty while pending
+    id: SchedulerId = _NO_ID  #: empty until the scheduler answered
+    token: Token = _NO_TOKEN  #: empty while pending
+    outcome: Outcome | None = None  #: of the last attempt
+    code: int | None = None  #: exit code of the first failed task of the last attempt
+    since: float = 0.0  #: Unix time in seconds when this state began
+    reason: str = ""  #: for people: the scheduler's words, a missing file, why it waits
+
+    def pack(self) -> str:
+        """Return the record as the ledger stores it."""
+        code = "" if self.code is None else str(self.code)
+        head = (
+            self.state.value,
+            str(self.attempt),
+            str(self.tries),
+            self.cluster,
+            self.id,
+            self.token,
+        )
+        reason = self.reason[:300].replace("\n", " ")
+        return "|".join((*head, self.outcome or "", code, f"{self.since:.2f}", reason))
+
+    @classmethod
+    def unpack(cls, text: str) -> JobRecord:
+        """Read what `pack` wrote."""
+        state, attempt, tries, cluster, id_, token, outcome, code, since, reason = text.split(
+            "|", _FIELDS - 1
+        )
+        return cls(
+            state=JobState(state),
+            attempt=int(attempt),
+            tries=int(tries),
+            cluster=ClusterName(cluster),
+            id=SchedulerId(id_),
+            token=Token(token),
+            outcome=Outcome(outcome) if outcome else None,
+            code=int(code) if code else None,
+            since=float(since),
+            reason=reason,
+        )
+
+    def to(self, state: JobState, *, now: float) -> JobRecord:
+        """Return this record in another state, from `now` on."""
+        return replace(self, state=state, since=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One compare-and-set of a job: `was` must still stand (state and attempt), then `record` replaces it."""
+
+    job: int
+    was: tuple[JobState, int]
+    record: JobRecord
+    #: Unix time from which a job that becomes pending again may be submitted
+    due: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInFlight:
+    """A job that a scheduler has or may have."""
+
+    key: JobKey
+    record: JobRecord
+    #: its place in the frozen list of its token; None for a single job
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """The truth about one run."""
+
+    id: RunId
+    submission: SubmissionId
+    number: int
+    owner: str
+    state: RunState
+    results: ResultsState
+    cluster: ClusterName
+    name: str  #: the user's word for it; may be empty
+    staged: bool  #: True once every file it needs is on the cluster
+    cancel: bool  #: True once somebody wished its end
+    tasks: int
+    jobs: int
+    #: jobs in each state; the values add up to `jobs`
+    counts: Mapping[JobState, int]
+    accepted: float  #: Unix time in seconds
+    finished: float | None
+    reason: str  #: of a failure, for people
+    taken_over: int  #: tasks whose results an earlier run left
+    resumes: RunId | None = None  #: that earlier run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRecord:
+    """What everybody may know of a cluster: announced by its worker, without secrets."""
+
+    name: ClusterName
+    account: str
+    batch_type: str
+    context_type: str
+    paused: str = ""  #: reason; empty while it works
+    paused_by: str = ""  #: "operator", or "jobferry" when it resumes by itself
+    failures: int = 0  #: passes that failed in a row
+    probe_at: float = 0.0  #: Unix time of the next try while paused
+    last_pass: float = 0.0  #: Unix time of the last finished pass
+    last_look: float = 0.0  #: Unix time of the last answer of the scheduler
+    in_flight: int = 0
+    waiting: int = 0
+    worker: str = ""  #: host name and pid of who serves it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The answer to a submission."""
+
+    run: RunId
+    attached: bool  #: True when the same submission was in flight already: this is its run
+    taken_over: int = 0  #: tasks that an earlier run finished and that are not done again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who holds an account now."""
+
+    holder: str
+    fence: Fence
+    left_seconds: float  #: until it ends by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Proof that an account's lease was held: the broker's run id, and a counter that only grows."""
+
+    broker: str
+    number: int
+    account: str = ""
+
+    def __str__(self) -> str:
+        """Return `broker:number`."""
+        return f"{self.broker}:{self.number}"

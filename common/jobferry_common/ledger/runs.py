@@ -1,0 +1,183 @@
+"""Runs: reading, listing, finding by prefix, changing, cancelling, forgetting.
+
+run = ledger.resolve("3f2a")
+ledger.change_run(run, state=RunState.FINISHED, was=RunState.ACTIVE)
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Final
+
+from jobferry_common.errors import AmbiguousId, Conflict, UnknownId
+from jobferry_common.ledger.pages import marks_of
+from jobferry_common.ledger.records import Fence, RunRecord
+from jobferry_common.ledger.specs import SpecsPart, unknown_run
+from jobferry_common.ledger.store import fence_arguments
+from jobferry_common.names import ClusterName, RunId, submission_of
+from jobferry_common.states import JobState, ResultsState, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_COUNTS: Final = tuple(f"n:{state.value}" for state in JobState)
+_FIELDS: Final = (
+    *("state", "results", "owner", "cluster", "name", "staged", "cancel", "tasks", "jobs"),
+    *("accepted", "finished", "reason", "taken", "resumes"),
+    *_COUNTS,
+)
+_ENDED: Final = 2
+_SHOWN: Final = 5
+
+
+class RunsPart(SpecsPart):
+    """The records of runs."""
+
+    def run(self, run: RunId) -> RunRecord:
+        """Return the record of a run.
+
+        Raises:
+            UnknownId: the ledger does not hold it.
+        """
+        found = self._records([run])
+        if not found:
+            raise unknown_run(run)
+        return found[0]
+
+    def runs(self, *, limit: int = 1000, open_only: bool = False) -> list[RunRecord]:
+        """Return the newest runs, newest first."""
+        key = self.key("open" if open_only else "runs")
+        return self._records(self.ask("ZREVRANGE", key, 0, limit - 1))
+
+    def open_runs(self, cluster: ClusterName) -> list[RunId]:
+        """Return the runs of a cluster that have not ended, oldest first."""
+        return list(self.ask("ZRANGE", self.key("open", cluster), 0, -1))
+
+    def to_judge(self, cluster: ClusterName) -> list[RunId]:
+        """Return open runs in which a job failed or was cancelled, or that have nothing left to do."""
+        return sorted(self.ask("SMEMBERS", self.key("judge", cluster)))
+
+    def resolve(self, prefix: str) -> RunId:
+        """Return the run that a prefix stands for; the newest one of a submission.
+
+        Raises:
+            UnknownId: no run begins so.
+            AmbiguousId: several submissions begin so.
+        """
+        high = f"[{prefix}\x7f"
+        found: list[RunId] = self.ask(
+            "ZRANGEBYLEX", self.key("names"), f"[{prefix}", high, "LIMIT", 0, 1000
+        )
+        if prefix in found:
+            return RunId(prefix)
+        if not found:
+            raise self._no_match(prefix)
+        submissions = sorted({submission_of(run) for run in found})
+        if len(submissions) > 1:
+            more = ", …" if len(submissions) > _SHOWN else ""
+            msg = f"{prefix!r} could be {', '.join(submissions[:_SHOWN])}{more}: give more of it"
+            raise AmbiguousId(msg)
+        return max(found, key=lambda run: int(run.rpartition("-")[2]))
+
+    def change_run(  # noqa: PLR0913 - one argument for each field
+        self,
+        run: RunId,
+        *,
+        state: RunState | None = None,
+        results: ResultsState | None = None,
+        staged: bool | None = None,
+        reason: str | None = None,
+        was: RunState | None = None,
+        fence: Fence | None = None,
+    ) -> bool:
+        """Make fields of a run so; False if it is not in `was` (any more), or has ended otherwise.
+
+        Raises:
+            IllegalTransition: the table of states forbids it.
+            LeaseLost: the fence is stale.
+            UnknownId: the ledger does not hold the run.
+        """
+        fields: dict[str, str | int | None] = {
+            "state": state and state.value,
+            "results": results and results.value,
+            "staged": None if staged is None else int(staged),
+            "reason": reason,
+        }
+        pairs = [
+            part for name, value in fields.items() if value is not None for part in (name, value)
+        ]
+        head = (run, *fence_arguments(fence), was.value if was else "", self.clock())
+        answer = self.call("change_run", *head, *pairs)
+        if answer == _ENDED:
+            self._unmark(run)
+        return bool(answer)
+
+    def wish_cancel(self, run: RunId) -> bool:
+        """Note that somebody wants a run to end; False if it has ended."""
+        return bool(self.call("wish_cancel", run, self.clock()))
+
+    def cancel_wishes(self, cluster: ClusterName) -> list[RunId]:
+        """Return the open runs of a cluster that somebody wants cancelled."""
+        return sorted(self.ask("SMEMBERS", self.key("cancel", cluster)))
+
+    def forget(self, run: RunId) -> None:
+        """Remove all that the ledger holds of a run; nothing happens if it holds nothing.
+
+        Raises:
+            Conflict: the run has not ended.
+        """
+        self._unmark(run)
+        if self.call("forget", run) < 0:
+            msg = f"run {run} has not ended: cancel it first (`jobferry cancel {run}`)"
+            raise Conflict(msg)
+
+    def was_removed(self, run: RunId) -> bool:
+        """Tell of a run that is not there whether it was removed; False: the broker lost it, or never had it."""
+        last = self.ask("HGET", self.key("submissions"), submission_of(run))
+        return int(last or 0) >= int(run.rpartition("-")[2])
+
+    def _unmark(self, run: RunId) -> None:
+        """Free the directories of a run that ended. If this is cut short, `accept` sees that it ended."""
+        try:
+            header = self.header(run)
+        except UnknownId:
+            return
+        if not self.run(run).state.is_final:
+            return
+        for page in self.task_pages(run):
+            self.call("unmark", run, *marks_of(header, (task for _, task in page)))
+
+    def _records(self, runs: Iterable[RunId]) -> list[RunRecord]:
+        names = list(runs)
+        answers = self.batch([("HMGET", self.key("run", run), *_FIELDS) for run in names])
+        rows = (dict(zip(_FIELDS, answer, strict=True)) for answer in answers)
+        return [_record(run, row) for run, row in zip(names, rows, strict=True) if row["state"]]
+
+    def _no_match(self, prefix: str) -> UnknownId:
+        known = self.ask("ZREVRANGE", self.key("runs"), 0, 200)
+        near = difflib.get_close_matches(prefix, known, n=3, cutoff=0.4)
+        hint = f" Did you mean {', '.join(near)}?" if near else " `jobferry status` lists them."
+        return UnknownId(f"no run begins with {prefix!r}.{hint}")
+
+
+def _record(run: RunId, row: Mapping[str, Any]) -> RunRecord:
+    return RunRecord(
+        id=run,
+        submission=submission_of(run),
+        number=int(run.rpartition("-")[2]),
+        owner=row["owner"],
+        state=RunState(row["state"]),
+        results=ResultsState(row["results"]),
+        cluster=ClusterName(row["cluster"]),
+        name=row["name"],
+        staged=row["staged"] == "1",
+        cancel=row["cancel"] == "1",
+        tasks=int(row["tasks"]),
+        jobs=int(row["jobs"]),
+        counts={state: int(row[f"n:{state.value}"] or 0) for state in JobState},
+        accepted=float(row["accepted"]),
+        finished=float(row["finished"]) if row["finished"] else None,
+        reason=row["reason"] or "",
+        taken_over=int(row["taken"]),
+        resumes=RunId(row["resumes"]) if row["resumes"] else None,
+    )
