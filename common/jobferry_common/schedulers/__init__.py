@@ -1,0 +1,55 @@
+"""One module per batch system.
+
+Add a scheduler in three touches: write its module here (with the script it generates in the docstring), add its line
+to `SCHEDULERS`, and add its folder of golden files under tests/common/schedulers/golden/. The tests that hold for
+every scheduler find it by themselves.
+
+>>> scheduler_named("slurm", home="/scratch/alice/.jobferry/shell").name
+'Slurm'
+"""
+
+from __future__ import annotations
+
+import difflib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import BadInput, Problem
+from jobferry_common.schedulers.shell import Shell
+from jobferry_common.schedulers.slurm import Slurm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobferry_common.schedulers.base import Scheduler
+
+#: batch_type → maker; it is given a directory of its own on the cluster, and the most jobs that may run at once
+SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = MappingProxyType(
+    {
+        "Shell": lambda home, slots: Shell(home=home, slots=slots),
+        "Slurm": lambda _home, _slots: Slurm(),
+    }
+)
+
+
+def scheduler_named(text: str, *, home: str, slots: int | None = None) -> Scheduler:
+    """Return the scheduler of that name.
+
+    Args:
+        text: the batch_type, in any case.
+        home: absolute directory on the cluster that is the scheduler's own, `<root>/.jobferry/shell`.
+        slots: most jobs that may run at once, where jobferry itself decides that; None for its default.
+
+    Raises:
+        BadInput: there is none of that name; near matches are offered.
+    """
+    names = {name.lower(): name for name in SCHEDULERS}
+    if name := names.get(text.lower()):
+        return SCHEDULERS[name](home, slots)
+    near = [names[match] for match in difflib.get_close_matches(text.lower(), names, cutoff=0.5)]
+    offer = (
+        f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(SCHEDULERS)}"
+    )
+    raise BadInput(
+        [Problem("batch_type", f"{text!r} is no batch system that jobferry knows; {offer}")]
+    )

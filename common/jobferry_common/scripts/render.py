@@ -1,0 +1,239 @@
+"""Rendering of job scripts: everything that one submit command needs, as files to write. Pure and byte-stable.
+
+The script of a token, for two jobs of Slurm that load a module, is
+
+    #!/bin/bash -l
+    #SBATCH --nodes 1
+    …
+    # jobferry: run 3f2a9c01d5e7-2
+    jf_run=3f2a9c01d5e7-2
+    jf_control=/scratch/a/3f2a9c01d5e7-2/.jobferry/3f2a9c01d5e7-2
+    …
+    . "$jf_control/runtime.sh" || exit 72
+    export REMOTE_ROOT=/scratch/a/3f2a9c01d5e7-2 DPDISPATCHER_NUMBER_NODE=1 …
+    jf_module module_list load gcc
+    jf_ready
+    . "$jf_tasks"
+    jf_wait_all
+    jf_finish
+
+and `$jf_tasks`, the file of one job, holds a line like `jf_task 34 task_34 log err 9f86d081884c7d65 out.txt` a task.
+What users write for a shell (commands, prepend_script, append_script) stands in files of its own, so that a syntax
+error in it ends nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources as package
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import BadInput, Problem
+from jobferry_common.files import NewFile
+from jobferry_common.scripts import quoting
+from jobferry_common.scripts.layout import command_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from jobferry_common.document import Header, TaskSpec
+    from jobferry_common.models.resources import Resources
+    from jobferry_common.names import AttemptKey, Token
+    from jobferry_common.schedulers.base import Scheduler
+    from jobferry_common.scripts.layout import Layout
+
+#: exit code of a script whose runtime.sh is not there
+NO_RUNTIME: Final = 72
+
+_RUNTIME: Final = package.files(__package__).joinpath("runtime.sh").read_bytes()
+_ENVIRONMENT: Final = package.files(__package__).joinpath("environment.sh").read_bytes()
+_TEMPLATE: Final = "resources.strategy.customized_script_header_template_file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Script:
+    """What a batch script is made of."""
+
+    layout: Layout
+    header: Header
+    scheduler: Scheduler
+    token: Token
+    login_shell: bool
+    array: bool
+
+
+def batch_files(  # noqa: PLR0913 - one value for each thing that a submit consists of
+    layout: Layout,
+    header: Header,
+    scheduler: Scheduler,
+    token: Token,
+    attempts: Sequence[AttemptKey],
+    tasks_of: Mapping[int, Sequence[tuple[int, TaskSpec]]],
+    *,
+    login_shell: bool,
+    array: bool,
+    requeue: bool = False,
+) -> list[NewFile]:
+    """Return every file of one submit command; the batch script is the last of them.
+
+    `attempts` is the frozen list of the token; `tasks_of` gives (index, task) of each of its jobs.
+
+    Raises:
+        BadInput: something in `header` cannot be expressed for this scheduler, or not in bash.
+    """
+    script = _Script(
+        layout=layout,
+        header=header,
+        scheduler=scheduler,
+        token=token,
+        login_shell=login_shell,
+        array=array,
+    )
+    listed = "".join(f"{attempt}\n" for attempt in attempts)
+    return [
+        NewFile(path=layout.runtime, content=_RUNTIME),
+        *_own_code(layout, header.resources),
+        *_tasks(layout, tasks_of),
+        NewFile(path=layout.list(token), content=listed.encode()),
+        _file(layout.script(token), "\n".join(_lines(script, requeue=requeue)), mode=0o755),
+    ]
+
+
+def custom_header(template: str, resources: Resources) -> list[str]:
+    """Fill the user's template with the fields of `resources`, and add the custom_flags.
+
+    Raises:
+        BadInput: it names a field that `resources` does not have, or is no template for `str.format`.
+    """
+    fields = resources.model_dump(mode="json")
+    try:
+        text = template.format(**fields)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        what = f"{error!r}; expected a template for str.format with the fields {', '.join(fields)}"
+        raise BadInput([Problem(_TEMPLATE, what)]) from error
+    return [*text.splitlines(), *resources.custom_flags]
+
+
+def _lines(script: _Script, *, requeue: bool) -> Iterator[str]:
+    yield from _header(script, requeue=requeue)
+    yield from _place(script)
+    yield f'. "$jf_control/runtime.sh" || exit {NO_RUNTIME}'
+    yield from _environment(script)
+    yield '. "$jf_tasks"'
+    yield "jf_wait_all"
+    if script.header.resources.append_script:
+        yield "jf_append"
+        yield '. "$jf_control/append.sh"'
+    yield "jf_finish"
+    yield ""
+
+
+def _header(script: _Script, *, requeue: bool) -> Iterator[str]:
+    shebang = "#!/bin/bash -l" if script.login_shell else "#!/bin/bash"
+    resources = script.header.resources
+    if script.header.header_template is None:
+        lines: Sequence[str] = script.scheduler.header(resources, requeue=requeue)
+    else:
+        lines = custom_header(script.header.header_template, resources)
+    if not (lines and lines[0].startswith("#!")):
+        yield shebang
+    for line in lines:
+        yield _one_line(line)
+
+
+def _one_line(line: str) -> str:
+    """Refuse a value that would begin a line of its own in the script."""
+    if "\n" in line or "\r" in line or "\0" in line:
+        raise BadInput([Problem("resources", f"{line!r}: a header line cannot hold a line break")])
+    return line
+
+
+def _place(script: _Script) -> Iterator[str]:
+    layout, resources = script.layout, script.header.resources
+    yield f"# jobferry: run {layout.run}"
+    yield f"jf_run={quoting.word(layout.run)}"
+    yield f"jf_control={quoting.word(layout.control)}"
+    yield f"jf_base={quoting.word(layout.base)}"
+    yield f"jf_spool={quoting.word(layout.spool)}"
+    yield f"jf_list={quoting.word(layout.list(script.token))}"
+    index = script.scheduler.index_expression() if script.array else ""
+    yield f'jf_index="{index or 0}"'
+    yield f'jf_id="{script.scheduler.job_id_expression()}"'
+    yield f"jf_para_deg={max(resources.para_deg, 1)}"
+    gpus = resources.gpu_per_node if resources.strategy.if_cuda_multi_devices else 0
+    yield f"jf_gpus={gpus}"
+
+
+def _environment(script: _Script) -> Iterator[str]:
+    resources = script.header.resources
+    yield "export " + " ".join(_announced(script.layout, resources))
+    if _needs_environment(resources):
+        yield f'. "$jf_control/environment.sh" || exit {NO_RUNTIME}'
+    if resources.module_purge:
+        yield "jf_module module_purge purge"
+    for name in resources.module_unload_list:
+        yield f"jf_module module_unload_list unload {quoting.words(name.split())}"
+    for name in resources.module_list:
+        yield f"jf_module module_list load {quoting.words(name.split())}"
+    for source in resources.source_list:
+        yield f"jf_find {quoting.word(source)}"
+        yield 'source "${jf_words[@]}"'
+    yield from _exports(resources)
+    if resources.prepend_script:
+        yield "jf_step=prepend_script"
+        yield '. "$jf_control/prepend.sh"'
+    yield "jf_ready 1" if resources.prepend_script or resources.source_list else "jf_ready"
+
+
+def _needs_environment(resources: Resources) -> bool:
+    modules = resources.module_purge or resources.module_unload_list or resources.module_list
+    return bool(modules or resources.source_list or resources.envs)
+
+
+def _announced(layout: Layout, resources: Resources) -> Iterator[str]:
+    yield f"REMOTE_ROOT={quoting.word(layout.base)}"
+    yield f"DPDISPATCHER_NUMBER_NODE={resources.number_node}"
+    yield f"DPDISPATCHER_CPU_PER_NODE={resources.cpu_per_node}"
+    yield f"DPDISPATCHER_GPU_PER_NODE={resources.gpu_per_node}"
+    queue = quoting.word(resources.queue_name) if resources.queue_name else ""
+    yield f"DPDISPATCHER_QUEUE_NAME={queue}"
+    yield f"DPDISPATCHER_GROUP_SIZE={resources.group_size}"
+
+
+def _exports(resources: Resources) -> Iterator[str]:
+    for name, value in resources.envs.items():
+        checked = quoting.variable(name, f"resources.envs.{name}")
+        for item in value if isinstance(value, list | tuple) else (value,):
+            yield f"jf_export {checked} {quoting.word(quoting.expanding(str(item)))}"
+
+
+def _own_code(layout: Layout, resources: Resources) -> Iterator[NewFile]:
+    if _needs_environment(resources):
+        yield NewFile(path=layout.environment, content=_ENVIRONMENT)
+    if resources.prepend_script:
+        yield _file(layout.prepend, "\n".join([*resources.prepend_script, "jf_complete=1", ""]))
+    if resources.append_script:
+        yield _file(layout.append, "\n".join([*resources.append_script, ""]))
+
+
+def _tasks(
+    layout: Layout, tasks_of: Mapping[int, Sequence[tuple[int, TaskSpec]]]
+) -> Iterator[NewFile]:
+    commands: dict[str, str] = {}
+    for job, tasks in tasks_of.items():
+        yield _file(layout.job(job), "".join(_calls(tasks, commands)))
+    for command in commands:
+        yield _file(layout.command(command), f"{command}\n")
+
+
+def _calls(tasks: Iterable[tuple[int, TaskSpec]], commands: dict[str, str]) -> Iterator[str]:
+    for index, task in tasks:
+        digest = commands.get(task.command)
+        if digest is None:
+            digest = commands[task.command] = command_digest(task.command)
+        texts = (task.path, task.outlog or "", task.errlog or "", digest, *task.backward)
+        yield f"jf_task {index} {quoting.words(texts)}\n"
+
+
+def _file(path: str, text: str, mode: int = 0o644) -> NewFile:
+    return NewFile(path=path, content=text.encode("utf-8", "surrogateescape"), mode=mode)
