@@ -1,0 +1,149 @@
+"""A cluster as its worker has it: profile, host, scheduler, root, and what is remembered between passes.
+
+cluster = open_cluster(ClusterName("hpc1"), settings.clusters["hpc1"], settings)
+cluster.facts.max_array
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.schedulers import scheduler_named
+from jobferry_common.scripts.layout import HIDDEN, Layout
+from jobferry_worker.hosts.local import LocalHost
+from jobferry_worker.reconcile.budget import Budget
+from jobferry_worker.reconcile.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobferry_common.document import Header
+    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_common.names import ClusterName, RunId
+    from jobferry_common.schedulers.base import Facts, Scheduler
+    from jobferry_common.settings import Settings
+    from jobferry_worker.hosts.base import Host
+
+#: batch types that differ in name only: Slurm makes arrays of equal jobs anyway
+_SAME: Final[Mapping[str, str]] = MappingProxyType({"SlurmJobArray": "Slurm"})
+#: nobody else is disturbed by commands to a shell of our own
+_SHELL_COMMANDS_PER_SECOND: Final = 100.0
+
+
+class Cluster:
+    """One cluster, in one worker process; its passes are made one at a time."""
+
+    def __init__(  # noqa: PLR0913 - a cluster is all of this
+        self,
+        *,
+        name: ClusterName,
+        profile: ClusterProfile,
+        account: str,
+        host: Host,
+        scheduler: Scheduler,
+        root: str,
+        settings: Settings,
+        budget: Budget,
+    ) -> None:
+        self.name = name
+        self.profile = profile
+        #: "user@host": whose connection and command budget it is
+        self.account = account
+        self.host = host
+        self.scheduler = scheduler
+        #: directory under which jobferry keeps its files there; absolute
+        self.root = root
+        self.budget = budget
+        self.memory = Memory()
+        self._settings = settings
+        self._facts: Facts | None = None
+
+    @property
+    def lease(self) -> str:
+        """The name of its lease. Clusters of one account do not wait for each other: a run belongs to one of them."""
+        return f"{self.account}/{self.name}"
+
+    @property
+    def login_shell(self) -> bool:
+        """True where scripts begin with `bash -l`."""
+        return self.profile.login_shell
+
+    @property
+    def facts(self) -> Facts:
+        """What the scheduler says of itself; asked once, and again after `forget_facts`.
+
+        Raises:
+            CommandFailed, UnreadableOutput: it cannot be asked.
+            HostUnreachable, StagingError: nor can its machine.
+        """
+        if self._facts is None:
+            self._bring_files()
+            limit = self._settings.timings.command
+            done = self.host.run(self.scheduler.facts(), limit=limit)
+            self._facts = self.scheduler.parse_facts(done)
+        return self._facts
+
+    def _bring_files(self) -> None:
+        """Write what the scheduler needs there, unless it is there: jobs are looked after on a full disk, too."""
+        files = self.scheduler.files()
+        there = self.host.read([file.path for file in files]) if files else {}
+        if lacking := [file for file in files if there.get(file.path) != file.content]:
+            self.host.write(lacking)
+
+    @property
+    def knows_facts(self) -> bool:
+        """True when `facts` costs no command."""
+        return self._facts is not None
+
+    def forget_facts(self) -> None:
+        """Have the scheduler asked for its facts again: they may be wrong."""
+        self._facts = None
+
+    def layout_of(self, header: Header, run: RunId, ledger_id: str) -> Layout:
+        """Return where a run lies here."""
+        return Layout.of(header, run, self.root, ledger_id)
+
+
+def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings) -> Cluster:
+    """Return the cluster of a profile; nothing is asked of it yet.
+
+    Raises:
+        BadInput: nobody knows its batch type.
+    """
+    host = LocalHost()
+    root = os.path.realpath(Path(profile.root or Path.home()).expanduser())
+    account = f"{host.user()}@{socket.gethostname()}"
+    return Cluster(
+        name=name,
+        profile=profile,
+        account=account,
+        host=host,
+        scheduler=scheduler_named(
+            _SAME.get(profile.batch_type, profile.batch_type),
+            home=f"{root}/{HIDDEN}/shell",
+            slots=profile.max_running_jobs,
+        ),
+        root=root,
+        settings=settings,
+        budget=_budget(account, *_rate(profile)),
+    )
+
+
+def _rate(profile: ClusterProfile) -> tuple[str, float]:
+    if profile.batch_type == "Shell" and "commands_per_second" not in profile.model_fields_set:
+        return profile.batch_type, _SHELL_COMMANDS_PER_SECOND
+    return profile.batch_type, profile.commands_per_second
+
+
+@cache
+def _budget(account: str, batch_type: str, per_second: float) -> Budget:
+    """Return the budget that all clusters of an account share, in this process."""
+    del account, batch_type
+    clock: Callable[[], float] = time.monotonic
+    return Budget(per_second, clock)

@@ -1,0 +1,84 @@
+"""Which moves of bulk data are asked for, and which are under way, over all workers of a broker.
+
+    jobferry:asked:<task>:<run>     a message for it waits in the data queue
+    jobferry:moving:<task>:<run>    somebody is at it (see `lease.holder`), renewed while that process lives
+
+Both go away by themselves: a lost message or a dead worker costs a minute, never the move.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common import messages
+from jobferry_worker.reconcile.lease import is_dead
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from jobferry_common.names import RunId
+    from jobferry_common.settings import Settings
+
+_SECONDS: Final = 60
+
+
+class Moves:
+    """The marks of one worker process."""
+
+    def __init__(self, redis: Redis, settings: Settings, who: str) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._who = who
+        self._guard = threading.Lock()
+        self._mine: set[str] = set()
+
+    def ask(self, task: str, cluster: str, run: RunId) -> bool:
+        """Send a message for a move, unless one waits or somebody is at it."""
+        holder = self._redis.get(self._key("moving", task, run))
+        if holder and not is_dead(str(holder)):
+            return False
+        if not self._redis.set(self._key("asked", task, run), self._who, nx=True, ex=_SECONDS):
+            return False
+        messages.send(self._redis, self._settings, task, [cluster, run])
+        return True
+
+    def begin(self, task: str, run: RunId) -> bool:
+        """Take a move; False when somebody is at it."""
+        key = self._key("moving", task, run)
+        self._redis.delete(self._key("asked", task, run))
+        if not self._take(key):
+            return False
+        with self._guard:
+            self._mine.add(key)
+        return True
+
+    def _take(self, key: str) -> bool:
+        """Set a mark, also over that of a process of this machine that is dead."""
+        if self._redis.set(key, self._who, nx=True, ex=_SECONDS):
+            return True
+        holder = self._redis.get(key)
+        if not holder or not is_dead(str(holder)):
+            return False
+        self._redis.delete(key)
+        return bool(self._redis.set(key, self._who, nx=True, ex=_SECONDS))
+
+    def end(self, task: str, run: RunId, *, rest_seconds: float = 0.0) -> None:
+        """Give a move back; nobody takes it again before `rest_seconds` have passed."""
+        key = self._key("moving", task, run)
+        with self._guard:
+            self._mine.discard(key)
+        if rest_seconds:
+            self._redis.set(key, self._who, px=int(rest_seconds * 1000))
+        else:
+            self._redis.delete(key)
+
+    def renew(self) -> None:
+        """Keep the marks of what is under way here."""
+        with self._guard:
+            keys = list(self._mine)
+        for key in keys:
+            self._redis.expire(key, _SECONDS)
+
+    def _key(self, what: str, task: str, run: RunId) -> str:
+        return f"{self._settings.prefix}{what}:{task}:{run}"

@@ -1,0 +1,123 @@
+"""How an attempt ended, and what becomes of its job. Pure.
+
+end = by_record(s, job, record)       # End(outcome=FAILED, code=3, reason="exit code 3")
+exited(s, job, end)                   # running → exited
+settled(s, job.key, record)           # exited → finished, pending again, failed or cancelled
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jobferry_common.ledger.records import Change
+from jobferry_common.states import JobState, Outcome
+from jobferry_worker.reconcile.moves import pending_again
+from jobferry_worker.reconcile.snapshot import try_of
+
+if TYPE_CHECKING:
+    from jobferry_common.ledger.records import JobInFlight, JobRecord
+    from jobferry_common.names import JobKey
+    from jobferry_common.schedulers.base import Seen
+    from jobferry_common.scripts.records import ExitRecord, TaskEnd
+    from jobferry_worker.reconcile.snapshot import RunView, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The end of an attempt."""
+
+    outcome: Outcome
+    code: int | None = None
+    reason: str = ""
+
+
+def by_record(s: Snapshot, job: JobInFlight, record: ExitRecord) -> End:
+    """Read the end from the job's own record."""
+    view = s.runs.get(job.key.run)
+    tasks = len(view.header.tasks_of(job.key.job)) if view else len(record.tasks)
+    if record.succeeded(tasks) and not record.provisional:
+        return End(outcome=Outcome.SUCCEEDED)
+    first = record.first_failure
+    told = s.unwanted(job.key.run) and (record.provisional or job.key in s.told)
+    return End(
+        outcome=Outcome.CANCELLED if told else Outcome.FAILED,
+        code=first.code if first else None,
+        reason=record.reason or _words(record, first, tasks),
+    )
+
+
+def by_scheduler(s: Snapshot, job: JobInFlight, said: Seen) -> End:
+    """Take the scheduler's word; a success of which no record tells is none."""
+    record = s.records.get(try_of(job))
+    if said.outcome is Outcome.SUCCEEDED:
+        reason = "the scheduler calls it completed, but it left no exit record"
+        return by_record(s, job, record) if record else End(outcome=Outcome.LOST, reason=reason)
+    first = record.first_failure if record else None
+    return End(
+        outcome=said.outcome or Outcome.FAILED,
+        code=first.code if first else said.code,
+        reason=said.reason or (record.reason if record else "") or f"ended: {said.outcome}",
+    )
+
+
+def lost() -> End:
+    """Return the end of a job that is gone without a record."""
+    reason = "gone from the scheduler, and it left no exit record"
+    return End(outcome=Outcome.LOST, reason=reason)
+
+
+def exited(s: Snapshot, job: JobInFlight, end: End) -> Change:
+    """Note the end of the attempt: one try is used up."""
+    record = replace(
+        job.record,
+        state=JobState.EXITED,
+        tries=job.record.tries + 1,
+        outcome=end.outcome,
+        code=end.code,
+        reason=end.reason,
+        since=s.now,
+    )
+    return Change(job=job.key.job, was=(job.record.state, job.record.attempt), record=record)
+
+
+def settled(s: Snapshot, key: JobKey, record: JobRecord) -> tuple[Change, ...]:
+    """Decide what becomes of a job whose attempt ended.
+
+    Its claim is taken, by itself or by the worker, so another attempt cannot run beside it.
+    """
+    view = s.runs.get(key.run)
+    if view is None and key.run not in s.broken:
+        return ()
+    was = (JobState.EXITED, record.attempt)
+    state = _following(view, record)
+    if state is JobState.PENDING:
+        again = pending_again(record, now=s.now, reason=record.reason)
+        due = s.now + _backoff(s, record.tries)
+        return (Change(job=key.job, was=was, record=again, due=due),)
+    ended = replace(record, state=state, since=s.now)
+    return (Change(job=key.job, was=was, record=ended),)
+
+
+def _following(view: RunView | None, record: JobRecord) -> JobState:
+    if record.outcome is Outcome.SUCCEEDED:
+        return JobState.FINISHED
+    if view is None:
+        return JobState.FAILED
+    if view.is_unwanted:
+        return JobState.CANCELLED
+    if view.is_failing or record.tries > view.header.policy.retry_count:
+        return JobState.FAILED
+    return JobState.PENDING
+
+
+def _backoff(s: Snapshot, tries: int) -> float:
+    return min(s.patience.retry * 2.0 ** min(max(tries - 1, 0), 20), s.patience.retry_max)
+
+
+def _words(record: ExitRecord, first: TaskEnd | None, tasks: int) -> str:
+    if first is None:
+        return f"{tasks - len(record.tasks)} of {tasks} tasks did not run"
+    what = f"missing {', '.join(first.missing)}" if first.missing else f"exit code {first.code}"
+    failed = sum(not task.ok for task in record.tasks)
+    return what if tasks == 1 else f"{failed} of {tasks} tasks failed, the first: {what}"

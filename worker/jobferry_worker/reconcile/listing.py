@@ -1,0 +1,162 @@
+"""The scheduler's answers of one pass: one listing of all live jobs, and one history of what is missing in it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import HostUnreachable, SchedulerError
+from jobferry_common.schedulers.base import Listing, Phase
+from jobferry_common.states import JobState
+from jobferry_worker.reconcile.snapshot import OUT, Look, is_same, try_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from jobferry_common.ledger.records import JobInFlight
+    from jobferry_common.names import JobKey, RunId, SchedulerId
+    from jobferry_common.schedulers.base import Scheduler, Seen
+    from jobferry_common.scripts.records import ExitRecord
+    from jobferry_worker.reconcile.actions import Try
+    from jobferry_worker.reconcile.passes import Pass
+
+logger: Final = logging.getLogger(__name__)
+
+#: answers further apart than so many of the longest usual times are an interruption
+_GAPS: Final = 2
+
+
+def is_due(p: Pass, flight: Iterable[JobInFlight]) -> bool:
+    """Return True when the scheduler is to be asked: only while jobs are out, and not too often."""
+    now = p.clock()
+    if not any(job.record.state in OUT for job in flight):
+        p.memory.look_at = now + p.timings.look_seconds
+        p.memory.interval = 0.0
+        return False
+    return now >= p.memory.look_at and p.trouble is None
+
+
+def look(p: Pass) -> Look | None:
+    """Ask for the listing; None, and a trouble of the pass, when there is no answer."""
+    scheduler = p.cluster.scheduler
+    try:
+        argv = scheduler.listing(p.cluster.host.user())
+        known = p.facts.cluster  # before the command: it may bring what the command needs
+        told = scheduler.parse_listing(p.command(argv), known)
+    except (SchedulerError, HostUnreachable) as error:
+        p.memory.note_silence()
+        p.trouble = error
+        return None
+    for key, word in list(told.unreadable.items())[:5]:
+        logger.error(
+            "%s says %r of job %s, which nobody knows; the job is looked at again.",
+            *(scheduler.name, word, key),
+            extra={"action": "unknown-word"},
+        )
+    p.cluster.budget.praise()
+    return Look(jobs=told.jobs, tokens=told.tokens, unreadable=frozenset(told.unreadable))
+
+
+def without(seen: Look, flight: Iterable[JobInFlight], runs: Collection[RunId]) -> Look:
+    """Return an answer that says nothing of these runs, whose files cannot be read."""
+    ids = {job.record.id for job in flight if job.key.run in runs and job.record.id}
+    return replace(seen, unreadable=frozenset((*seen.unreadable, *ids))) if ids else seen
+
+
+def with_history(
+    p: Pass, seen: Look, flight: Collection[JobInFlight], records: Mapping[Try, ExitRecord]
+) -> Look:
+    """Add what the history says of jobs that left the listing without a final record."""
+    missing = set(gone(seen, flight)[0])
+    lacking = [job for job in flight if job.key in missing and not _final(job, records)]
+    if not lacking or not p.facts.history:
+        return seen
+    scheduler, ids = p.cluster.scheduler, [job.record.id for job in lacking]
+    since = datetime.fromtimestamp(min(job.record.since for job in lacking), tz=UTC)
+    try:
+        known = p.facts.cluster
+        told = scheduler.parse_history(p.command(scheduler.history(ids, since)), known)
+    except (SchedulerError, HostUnreachable) as error:
+        logger.warning("No history: %s", error, extra={"action": "history"})
+        return replace(seen, unreadable=frozenset((*seen.unreadable, *ids)))
+    over, doubtful = _sorted(told, lacking)
+    return replace(
+        seen,
+        jobs={**_of(seen, flight), **over},
+        unreadable=frozenset((*seen.unreadable, *told.unreadable, *doubtful)),
+    )
+
+
+def found(
+    scheduler: Scheduler, flight: Iterable[JobInFlight], seen: Look
+) -> dict[JobKey, SchedulerId]:
+    """Return the ids of jobs that are being submitted and whose token the scheduler has."""
+    ids: dict[JobKey, SchedulerId] = {}
+    for job in flight:
+        bearers = seen.tokens.get(job.record.token, ())
+        if job.record.state is JobState.SUBMITTING and bearers:
+            ids[job.key] = _best(scheduler, bearers, job.index, seen)
+    return ids
+
+
+def _best(
+    scheduler: Scheduler, bearers: Sequence[SchedulerId], index: int | None, seen: Look
+) -> SchedulerId:
+    """Return the one that lives, should one submit command have made several."""
+    ids = bearers if index is None else [scheduler.element(array, index) for array in bearers]
+    living = (
+        key for key in ids if (known := seen.jobs.get(key)) and known.phase is not Phase.ENDED
+    )
+    return next(living, ids[0])
+
+
+def note(p: Pass, seen: Look, flight: Iterable[JobInFlight]) -> None:
+    """Remember since when jobs are missing, or have ended."""
+    missing, ended = gone(seen, flight)
+    gap = _GAPS * (p.timings.look_max_seconds + p.timings.command_seconds)
+    p.memory.note_answer(p.clock(), missing=missing, ended=ended, longest_gap=gap)
+
+
+def gone(seen: Look, flight: Iterable[JobInFlight]) -> tuple[list[JobKey], list[JobKey]]:
+    """Return the jobs that are missing in an answer, and those that it calls ended."""
+    missing: list[JobKey] = []
+    ended: list[JobKey] = []
+    for job in flight:
+        key = job.record.id
+        if not key or job.record.state not in OUT or key in seen.unreadable:
+            continue
+        said = seen.said_of(job.record)
+        if said is None:
+            missing.append(job.key)
+        elif said.phase is Phase.ENDED:
+            ended.append(job.key)
+    return missing, ended
+
+
+def _final(job: JobInFlight, records: Mapping[Try, ExitRecord]) -> bool:
+    record = records.get(try_of(job))
+    return record is not None and not record.provisional
+
+
+def _sorted(
+    told: Listing, jobs: Iterable[JobInFlight]
+) -> tuple[dict[SchedulerId, Seen], list[SchedulerId]]:
+    """Return what has ended; and what the history calls alive, although the listing does not have it."""
+    over: dict[SchedulerId, Seen] = {}
+    doubtful: list[SchedulerId] = []
+    for job in jobs:
+        key = job.record.id
+        if (said := told.jobs.get(key)) and is_same(said, job.record):
+            if said.phase is Phase.ENDED:
+                over[key] = said
+            else:
+                doubtful.append(key)
+    return over, doubtful
+
+
+def _of(seen: Look, flight: Iterable[JobInFlight]) -> dict[SchedulerId, Seen]:
+    """Return what was said of our own jobs: a listing may hold a million elements of others."""
+    ids = (job.record.id for job in flight)
+    return {key: said for key in ids if key and (said := seen.jobs.get(key))}

@@ -1,0 +1,133 @@
+"""What a worker keeps of a cluster between passes: rhythm and patience, nothing else.
+
+Whoever forgets it (a restart, another worker) looks at once and waits anew: that costs time, never work.
+
+    memory = Memory()
+    memory.note_answer(now, missing=[key], ended=[], longest_gap=120.0)
+    memory.missing[key]      # since when the answers have not had it
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from jobferry_worker.reconcile.snapshot import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from jobferry_common.document import Header
+    from jobferry_common.names import JobKey, RunId
+    from jobferry_worker.reconcile.actions import Try
+    from jobferry_worker.reconcile.quiet import Quiet
+
+_HEADERS: Final = 500
+_SLOWER: Final = 1.5
+_HALF: Final = 2
+_ANY: Final = 1_000_000
+
+
+class Memory:
+    """Of one cluster, in one worker process."""
+
+    def __init__(self) -> None:
+        #: of the scheduler's last answer; None before the first
+        self.answered: float | None = None
+        #: when the scheduler is to be asked next, and the present time between two looks
+        self.look_at = 0.0
+        self.interval = 0.0
+        self.missing: dict[JobKey, float] = {}
+        self.ended: dict[JobKey, float] = {}
+        self.told: dict[JobKey, float] = {}
+        self.holds: dict[RunId, Hold] = {}
+        #: attempts whose record was written on a signal
+        self.provisional: set[Try] = set()
+        #: runs whose far side was compared with the ledger before their first submit
+        self.checked: set[RunId] = set()
+        #: runs whose far side knew more than the ledger: compared again before each submit
+        self.doubted: set[RunId] = set()
+        #: runs that were told why they wait
+        self.complained: set[RunId] = set()
+        #: where the next round begins among the runs that are to be judged
+        self.judged = 0
+        self.announced = False
+        #: what the last full pass left behind
+        self.quiet: Quiet | None = None
+        self._headers: OrderedDict[RunId, Header] = OrderedDict()
+
+    def note_answer(
+        self, now: float, *, missing: Iterable[JobKey], ended: Iterable[JobKey], longest_gap: float
+    ) -> None:
+        """Take an answer of the scheduler; after a long silence, what was missing before counts anew."""
+        if self.answered is None or now - self.answered > longest_gap:
+            self.missing = {}
+        self.missing = {key: self.missing.get(key, now) for key in missing}
+        self.ended = {key: self.ended.get(key, now) for key in ended}
+        self.answered = now
+
+    def note_silence(self) -> None:
+        """The scheduler could not be asked: the answers were interrupted."""
+        self.missing = {}
+
+    def pace(self, now: float, *, changed: bool, least: float, most: float) -> None:
+        """Fix the time of the next look after one was made: later and later while nothing changes."""
+        slower = max(self.interval, least) * _SLOWER
+        self.interval = least if changed or not self.interval else min(slower, most)
+        self.look_at = now + self.interval
+
+    def hurry(self, when: float) -> None:
+        """Have the scheduler asked by then."""
+        self.look_at = min(self.look_at, when)
+
+    def hold(self, run: RunId, now: float, *, least: float, most: float, size: int) -> Hold:
+        """Let a run rest whose submit of `size` jobs was turned away; next time it is half as many."""
+        failures = (self.holds[run].failures if run in self.holds else 0) + 1
+        pause = min(least * 2 ** min(failures - 1, 10), most)
+        self.holds[run] = Hold(until=now + pause, failures=failures, batch=max(size // _HALF, 1))
+        return self.holds[run]
+
+    def release(self, run: RunId, size: int, until: float) -> None:
+        """After a submit that went well, a run that was turned away before may try a little more.
+
+        `until` is when its next submit may come: a user may want some time between two.
+        """
+        if old := self.holds.get(run):
+            batch = size * _HALF if old.failures else max(old.batch, size * _HALF)
+            self.holds[run] = Hold(until=until, failures=0, batch=batch)
+        elif until:
+            self.holds[run] = Hold(until=until, failures=0, batch=_ANY)
+
+    def room_appeared(self) -> None:
+        """A job ended: who was turned away for a limit may try at once."""
+        self.holds = {
+            run: replace(hold, until=0.0) if hold.failures else hold
+            for run, hold in self.holds.items()
+        }
+
+    def forget_all_but(self, open_runs: Collection[RunId]) -> None:
+        """Forget all about other runs."""
+        self.holds = {run: hold for run, hold in self.holds.items() if run in open_runs}
+        self.told = {key: at for key, at in self.told.items() if key.run in open_runs}
+        self.provisional = {key for key in self.provisional if key.run in open_runs}
+        for runs in (self.checked, self.doubted, self.complained):
+            runs.intersection_update(open_runs)
+
+    @property
+    def size(self) -> int:
+        """How much may be forgotten once its runs have ended."""
+        return len(self.holds) + len(self.told) + len(self.checked) + len(self.provisional)
+
+    def header(self, run: RunId) -> Header | None:
+        """Return a header that was read lately."""
+        if found := self._headers.get(run):
+            self._headers.move_to_end(run)
+        return found
+
+    def learn(self, run: RunId, header: Header) -> Header:
+        """Keep a header: it never changes."""
+        self._headers[run] = header
+        if len(self._headers) > _HEADERS:
+            self._headers.popitem(last=False)
+        return header

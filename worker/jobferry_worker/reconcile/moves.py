@@ -1,0 +1,57 @@
+"""The changes of a job in flight, as compare-and-sets. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jobferry_common.ledger.records import Change
+from jobferry_common.names import ClusterName, SchedulerId, Token
+from jobferry_common.states import JobState
+
+if TYPE_CHECKING:
+    from jobferry_common.ledger.records import JobInFlight, JobRecord
+
+
+def moved(
+    job: JobInFlight,
+    state: JobState,
+    *,
+    now: float,
+    id: SchedulerId | None = None,
+    reason: str = "",
+) -> Change:
+    """Bring a job to another state, or point it at another id of the scheduler."""
+    old = job.record
+    record = replace(
+        old,
+        state=state,
+        id=old.id if id is None else id,
+        since=old.since if state is old.state else now,
+        reason=reason,
+    )
+    return Change(job=job.key.job, was=(old.state, old.attempt), record=record)
+
+
+def retried(job: JobInFlight, *, now: float, due: float, reason: str) -> Change:
+    """Make a job pending again, as its next attempt."""
+    record = pending_again(job.record, now=now, reason=reason)
+    return Change(
+        job=job.key.job, was=(job.record.state, job.record.attempt), record=record, due=due
+    )
+
+
+def pending_again(
+    record: JobRecord, *, now: float, reason: str, same_attempt: bool = False
+) -> JobRecord:
+    """Return the record of a job that waits for its next attempt, or once more for the same."""
+    return replace(
+        record,
+        state=JobState.PENDING,
+        attempt=record.attempt + (not same_attempt),
+        cluster=ClusterName(""),
+        id=SchedulerId(""),
+        token=Token(""),
+        since=now,
+        reason=reason,
+    )

@@ -1,0 +1,189 @@
+"""Ask ledger, spool and scheduler: the answers are one frozen `Snapshot`.
+
+The order matters. Intents are read before the scheduler is asked, so that it can have what they speak of; the spool
+is read before the scheduler is asked, so that a job which a provisional record calls ended, and which the scheduler
+does not list any more afterwards, has really ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import UnknownId, UnreadableOutput
+from jobferry_common.scripts.layout import parse_hint, spool
+from jobferry_common.scripts.records import parse_record
+from jobferry_common.states import JobState
+from jobferry_worker.reconcile import listing
+from jobferry_worker.reconcile.actions import Try
+from jobferry_worker.reconcile.passes import UnreadableRun
+from jobferry_worker.reconcile.singly import all_or_singly
+from jobferry_worker.reconcile.snapshot import OUT, Limits, RunView, Snapshot, try_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from jobferry_common.ledger.records import ClusterRecord, JobInFlight, JobRecord
+    from jobferry_common.names import JobKey, RunId
+    from jobferry_common.scripts.records import ExitRecord
+    from jobferry_worker.reconcile.passes import Pass
+    from jobferry_worker.reconcile.snapshot import Look
+
+    Due = tuple[tuple[RunId, tuple[tuple[int, JobRecord], ...]], ...]
+
+logger: Final = logging.getLogger(__name__)
+
+#: most runs that are judged, and that are offered for a submit, in one round
+_JUDGED: Final = 200
+_DUE_RUNS: Final = 100
+#: most jobs of a round; a run may take them all
+_BATCH: Final = 10_000
+#: until the scheduler is asked about a job that left a provisional record
+_SOON_SECONDS: Final = 2.0
+#: most hints that are read in one round
+_HINTS: Final = 5000
+
+
+def observe(p: Pass, record: ClusterRecord) -> Snapshot:
+    """Return what ledger and cluster show now; the scheduler is asked only when that is due."""
+    flight = tuple(p.ledger.flight(p.name))
+    hints, strange = _hints(p)
+    judged = _judged(p)
+    limits = limits_of(p, flight)
+    due = _due(p, limits)
+    look = listing.look(p) if listing.is_due(p, flight) else None
+    gone: set[JobKey] = set().union(*listing.gone(look, flight)) if look else set()
+    wanted = [try_of(job) for job in flight if job.key in gone or _is_hinted(p, job, hints)]
+    broken: dict[RunId, str] = {}
+    records, silent = _records(p, wanted, broken)
+    if look:
+        look = listing.without(look, flight, silent)
+        look = listing.with_history(p, look, flight, records)
+        listing.note(p, look, flight)
+    known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
+    runs = _views(p, known, broken)
+    return Snapshot(
+        now=p.clock(),
+        patience=p.patience,
+        limits=limits,
+        flight=flight,
+        runs=runs,
+        broken=broken,
+        judged=judged,
+        due=due,
+        look=look,
+        missing=dict(p.memory.missing),
+        ended=dict(p.memory.ended),
+        records=records,
+        silent=silent,
+        hints=hints,
+        strange_hints=strange,
+        holds=dict(p.memory.holds),
+        told=dict(p.memory.told),
+        paused=bool(record.paused),
+        trusting=record.paused_by == "operator" and not record.paused,
+        found=listing.found(p.cluster.scheduler, flight, look) if look else {},
+    )
+
+
+def limits_of(p: Pass, flight: Collection[JobInFlight]) -> Limits:
+    """Return how much may be submitted now."""
+    profile = p.cluster.profile
+    array = min(profile.max_array or _BATCH, p.facts.max_array, _BATCH)
+    room = None
+    if profile.max_queued_jobs is not None:
+        out = sum(job.record.state in OUT for job in flight)
+        room = max(profile.max_queued_jobs - out, 0)
+    return Limits(array=array, room=room, commands=p.cluster.budget.left(), batch=_BATCH)
+
+
+def _hints(p: Pass) -> tuple[dict[Try, str], tuple[str, ...]]:
+    """Return what jobs left in the spool, and what else is there."""
+    found: dict[Try, str] = {}
+    strange: list[str] = []
+    for name in p.names(spool(p.cluster.root, p.ledger_id))[:_HINTS]:
+        if hint := parse_hint(name):
+            found[Try(*hint)] = name
+        elif not name.startswith("."):
+            strange.append(name)
+    return found, tuple(strange)
+
+
+def _judged(p: Pass) -> tuple[RunId, ...]:
+    """Return the runs to be judged; when there are too many for a round, others come with the next."""
+    runs = tuple(dict.fromkeys([*p.ledger.cancel_wishes(p.name), *p.ledger.to_judge(p.name)]))
+    if len(runs) <= _JUDGED:
+        return runs
+    start = p.memory.judged % len(runs)
+    p.memory.judged = start + _JUDGED
+    return (runs[start:] + runs[:start])[:_JUDGED]
+
+
+def _due(p: Pass, limits: Limits) -> Due:
+    """Return pending jobs; a few of each run are enough to stage it, when nothing can be submitted.
+
+    The answer stays near the batch of a round: a few of each run first, then more of those that have more.
+    """
+    most = limits.batch if limits.room is None else min(limits.room, limits.batch)
+    few = min(max(most, 1), max(limits.batch // _DUE_RUNS, 1))
+    found = dict(p.ledger.due(p.name, now=p.clock(), runs=_DUE_RUNS, per_run=few))
+    large = sum(len(jobs) >= few for jobs in found.values())
+    more = min(most, limits.batch // max(large, 1))
+    if large and more > few:
+        found |= p.ledger.due(p.name, now=p.clock(), runs=_DUE_RUNS, per_run=more)
+    return tuple((run, tuple(jobs)) for run, jobs in found.items())
+
+
+def _is_hinted(p: Pass, job: JobInFlight, hints: Collection[Try]) -> bool:
+    """Return True when the job's record may be there."""
+    key = try_of(job)
+    if job.record.state not in OUT:
+        return False
+    return key in hints or key in p.memory.provisional
+
+
+def _records(
+    p: Pass, wanted: Iterable[Try], broken: dict[RunId, str]
+) -> tuple[dict[Try, ExitRecord], frozenset[RunId]]:
+    """Return the records that are there, and the runs whose directory cannot be read."""
+    paths: dict[str, Try] = {}
+    for key in wanted:
+        try:
+            paths[p.layout(key.run).record(key.attempt)] = key
+        except UnreadableRun as error:
+            broken[key.run] = str(error)
+    found: dict[Try, ExitRecord] = {}
+    contents, silent = all_or_singly(p, lambda some: p.read(list(some)), paths)
+    for path, content in contents.items():
+        try:
+            found[paths[path]] = parse_record(content)
+        except UnreadableOutput as error:
+            logger.error("%s: %s", path, error, extra={"action": "record"})  # noqa: TRY400
+    provisional = {key for key, record in found.items() if record.provisional}
+    if provisional - p.memory.provisional:
+        p.memory.hurry(p.clock() + _SOON_SECONDS)
+    p.memory.provisional |= provisional
+    return found, silent
+
+
+def _concerned(
+    flight: Iterable[JobInFlight], records: Collection[Try], look: Look | None
+) -> set[RunId]:
+    """Return the runs of which something may be said in this round."""
+    return {
+        job.key.run
+        for job in flight
+        if look or job.record.state is JobState.EXITED or try_of(job) in records
+    }
+
+
+def _views(p: Pass, runs: Iterable[RunId], broken: dict[RunId, str]) -> dict[RunId, RunView]:
+    found: dict[RunId, RunView] = {}
+    for run in runs:
+        try:
+            found[run] = RunView(record=p.ledger.run(run), header=p.header(run))
+        except UnreadableRun as error:
+            broken[run] = str(error)
+        except UnknownId:
+            logger.warning("Run %s is gone from the ledger.", run, extra={"action": "observe"})
+    return found

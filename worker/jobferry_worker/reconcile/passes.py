@@ -1,0 +1,169 @@
+"""What one pass works with, and the only way in which it touches a cluster: each touch under the lease.
+
+done = p.command(cluster.scheduler.listing(user))
+p.host("write", files)
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import BrokerUnreachable, JobferryError, StagingError
+from jobferry_common.scripts.layout import Layout
+from jobferry_worker.reconcile.snapshot import Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobferry_common.document import Header
+    from jobferry_common.files import NewFile
+    from jobferry_common.ledger import Ledger
+    from jobferry_common.ledger.records import Change
+    from jobferry_common.names import ClusterName, RunId
+    from jobferry_common.schedulers.base import Argv, Completed, Facts
+    from jobferry_common.settings import Settings, Timings
+    from jobferry_worker.cluster import Cluster
+    from jobferry_worker.reconcile.lease import Lease
+    from jobferry_worker.reconcile.memory import Memory
+
+logger: Final = logging.getLogger(__name__)
+
+#: what a document that cannot be read may raise, besides errors of ours
+CORRUPT: Final = (ValueError, TypeError, LookupError, zlib.error)
+#: most changes of one batch: one event entry holds them all
+_BATCH: Final = 1000
+#: margin between the limit of a command and the time from which it has surely ended
+_SETTLED_SECONDS: Final = 5.0
+_LATE_SECONDS: Final = 10.0
+_PIECE: Final = 500
+
+
+class UnreadableRun(JobferryError):  # noqa: N818 - reads better than ...Error
+    """The document of a run cannot be read: this run fails, others do not notice."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pass:
+    """One pass over one cluster."""
+
+    ledger: Ledger
+    cluster: Cluster
+    settings: Settings
+    clock: Callable[[], float]
+    lease: Lease
+    ledger_id: str
+    changed: int = 0  #: changes and submits so far
+    trouble: JobferryError | None = None  #: the scheduler could not be asked
+
+    @property
+    def name(self) -> ClusterName:
+        """The cluster's name."""
+        return self.cluster.name
+
+    @property
+    def memory(self) -> Memory:
+        """What this worker remembers of the cluster."""
+        return self.cluster.memory
+
+    @property
+    def timings(self) -> Timings:
+        """The settings' timings."""
+        return self.settings.timings
+
+    @property
+    def patience(self) -> Patience:
+        """The timings as the plan wants them."""
+        times = self.timings
+        return Patience(
+            settle=times.command_seconds + _SETTLED_SECONDS,
+            grace=times.grace_seconds,
+            late=min(times.grace_seconds, _LATE_SECONDS),
+            again=times.command_seconds / 2,
+            retry=times.retry_seconds,
+            retry_max=times.retry_max_seconds,
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """What the scheduler says of itself."""
+        if not self.cluster.knows_facts:
+            self.lease.keep(self.timings.command)
+            self.cluster.budget.spend()
+        return self.cluster.facts
+
+    def command(self, argv: Argv) -> Completed:
+        """Run a scheduler command."""
+        self.lease.keep(self.timings.command)
+        self.cluster.budget.spend()
+        return self.cluster.host.run(argv, limit=self.timings.command)
+
+    def read(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Read those of the files that exist."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(paths), _PIECE):
+            self.lease.keep()
+            found.update(self.cluster.host.read(paths[start : start + _PIECE]))
+        return found
+
+    def names(self, directory: str) -> Sequence[str]:
+        """Return the names in a directory."""
+        self.lease.keep()
+        return self.cluster.host.names(directory)
+
+    def write(self, files: Sequence[NewFile]) -> None:
+        """Write small files."""
+        for start in range(0, len(files), _PIECE):
+            self.lease.keep()
+            self.cluster.host.write(files[start : start + _PIECE])
+
+    def create(self, files: Sequence[NewFile]) -> list[bool]:
+        """Create small files, those that do not exist yet."""
+        made: list[bool] = []
+        for start in range(0, len(files), _PIECE):
+            self.lease.keep()
+            made += self.cluster.host.create(files[start : start + _PIECE])
+        return made
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove files; what cannot be removed is in nobody's way."""
+        self.lease.keep()
+        try:
+            self.cluster.host.remove(paths)
+        except StagingError as error:
+            logger.warning("%s", error, extra={"action": "tidy"})
+
+    def change(self, run: RunId, changes: Sequence[Change]) -> int:
+        """Change jobs of a run; return how many were as they were thought to be."""
+        done = 0
+        for start in range(0, len(changes), _BATCH):
+            self.lease.keep(timedelta(seconds=1))
+            answers = self.ledger.change(
+                run, changes[start : start + _BATCH], fence=self.lease.fence
+            )
+            done += sum(answers)
+        self.changed += done
+        return done
+
+    def header(self, run: RunId) -> Header:
+        """Return a run's header.
+
+        Raises:
+            UnreadableRun: it cannot be read, and never will be.
+        """
+        if found := self.memory.header(run):
+            return found
+        try:
+            return self.memory.learn(run, self.ledger.header(run))
+        except BrokerUnreachable:
+            raise
+        except (JobferryError, *CORRUPT) as error:
+            msg = f"the document of run {run} cannot be read: {error}"
+            raise UnreadableRun(msg) from error
+
+    def layout(self, run: RunId) -> Layout:
+        """Return where a run lies on the cluster; raises `UnreadableRun`."""
+        return Layout.of(self.header(run), run, self.cluster.root, self.ledger_id)

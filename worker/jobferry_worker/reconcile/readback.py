@@ -1,0 +1,181 @@
+"""After the broker forgot: make the ledger agree with what stands on the cluster, before anything is submitted.
+
+A broker that was restarted may lack its last second of writes. A job that it calls pending may be queued, running or
+ended. What proves otherwise: its token in the scheduler's listing, its claim, its exit record.
+
+    ledger says           the cluster shows                         then
+    pending, attempt n    the token of n is listed, or n's claim    n is adopted: queued or running, with its id
+                          is a job's; a record may be there too
+    pending, attempt n    the worker's own claim of n               pending, attempt n + 1
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import UnknownId
+from jobferry_common.ledger.records import Change
+from jobferry_common.names import AttemptKey, RunId, SchedulerId, Token
+from jobferry_common.schedulers.base import Listing
+from jobferry_common.scripts.records import WorkerClaim, parse_claim
+from jobferry_common.states import JobState, RunState
+from jobferry_worker.reconcile.killpoints import kill_here
+from jobferry_worker.reconcile.passes import UnreadableRun
+from jobferry_worker.reconcile.snapshot import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobferry_common.ledger.records import JobRecord
+    from jobferry_common.scripts.layout import Layout
+    from jobferry_worker.reconcile.passes import Pass
+
+    Owners = dict[AttemptKey, SchedulerId | WorkerClaim]
+
+logger: Final = logging.getLogger(__name__)
+
+
+def read_back(p: Pass) -> None:
+    """Restore the ledger's agreement with the cluster if the broker is not the one that it was.
+
+    Raises:
+        SchedulerError, HostUnreachable, StagingError: the cluster cannot be asked; nothing may be submitted.
+    """
+    broker = p.lease.fence.broker
+    if p.ledger.remembered(p.cluster.lease) == broker:
+        return
+    runs = p.ledger.open_runs(p.name)
+    if runs:
+        _read_back(p, runs)
+    p.lease.keep()
+    p.ledger.remember(p.cluster.lease, broker=broker)
+    kill_here("after-readback")
+
+
+def agrees(p: Pass, run: RunId) -> bool:
+    """Return True when nothing on the cluster speaks against submitting jobs of the run.
+
+    A run that was never submitted, as far as the ledger knows, leaves nothing behind; what is there tells of a
+    life that the broker forgot. Such a run is compared again before each of its submits.
+    """
+    if run in p.memory.checked:
+        return True
+    layout = p.layout(run)
+    if run not in p.memory.doubted:
+        fresh = p.ledger.run(run).state is RunState.ACCEPTED
+        if not fresh or not p.names(_claims(layout)):
+            p.memory.checked.add(run)
+            return True
+        logger.warning("Run %s left claims that the ledger does not know.", run)
+        p.memory.doubted.add(run)
+    return not _restore(p, layout, Listing(jobs={}))
+
+
+def _read_back(p: Pass, runs: Iterable[RunId]) -> None:
+    scheduler = p.cluster.scheduler
+    argv = scheduler.listing(p.cluster.host.user())
+    known = p.facts.cluster  # before the command: it may bring what the command needs
+    told = scheduler.parse_listing(p.command(argv), known)
+    listed = {_run_of(token) for token in told.tokens}
+    for run in runs:
+        try:
+            if run not in listed and p.ledger.run(run).state is RunState.ACCEPTED:
+                continue
+            p.memory.doubted.add(run)
+            p.memory.checked.discard(run)
+            _restore(p, p.layout(run), told)
+        except (UnreadableRun, UnknownId) as error:
+            logger.warning("%s", error, extra={"action": "readback"})
+
+
+def _restore(p: Pass, layout: Layout, told: Listing) -> int:
+    """Bring pending jobs to where the cluster has them; return how many there were."""
+    owners = _listed(p, layout, told) | _claimed(p, layout)
+    restored = 0
+    for page in _pages(p, layout.run, {key.job for key in owners}):
+        changes = [
+            change
+            for job, record in page
+            if (owner := owners.get(AttemptKey(job, record.attempt))) is not None
+            for change in _adopted(p, job, record, owner)
+        ]
+        restored += p.change(layout.run, changes)
+    if restored:
+        p.ledger.change_run(
+            layout.run, state=RunState.ACTIVE, was=RunState.ACCEPTED, fence=p.lease.fence
+        )
+        p.memory.hurry(p.clock())
+        logger.warning(
+            "The broker had forgotten %d steps of run %s; they were read back.",
+            *(restored, layout.run),
+            extra={"action": "readback"},
+        )
+    return restored
+
+
+def _listed(p: Pass, layout: Layout, told: Listing) -> Owners:
+    """Return the attempts whose tokens the scheduler lists."""
+    tokens = {token: ids for token, ids in told.tokens.items() if _run_of(token) == layout.run}
+    lists = p.read([layout.list(token) for token in tokens])
+    owners: Owners = {}
+    for token, ids in tokens.items():
+        attempts = _attempts(lists.get(layout.list(token), b"").decode().split())
+        for index, attempt in enumerate(attempts):
+            single = len(attempts) == 1
+            owners[attempt] = ids[-1] if single else p.cluster.scheduler.element(ids[-1], index)
+    return owners
+
+
+def _claimed(p: Pass, layout: Layout) -> Owners:
+    attempts = _attempts(p.names(_claims(layout)))
+    paths = {layout.claim(attempt): attempt for attempt in attempts}
+    found = p.read(list(paths))
+    return {paths[path]: parse_claim(content) for path, content in found.items()}
+
+
+def _claims(layout: Layout) -> str:
+    """Return the directory of a run's claims."""
+    return layout.claim(AttemptKey(0, 1)).rpartition("/")[0]
+
+
+def _attempts(names: Iterable[str]) -> list[AttemptKey]:
+    parts = (name.split(".") for name in names)
+    return [AttemptKey(int(a), int(b)) for a, b in parts if a.isdecimal() and b.isdecimal()]
+
+
+def _pages(p: Pass, run: RunId, jobs: set[int]) -> Iterator[list[tuple[int, JobRecord]]]:
+    """Return the pending ones of these jobs."""
+    wanted = sorted(jobs)
+    while wanted:
+        page = p.ledger.jobs(run, start=wanted[0], count=1000)
+        yield [
+            (job, record)
+            for job, record in page
+            if job in jobs and record.state is JobState.PENDING
+        ]
+        end = page[-1][0] if page else wanted[-1]
+        wanted = [job for job in wanted if job > end]
+
+
+def _adopted(
+    p: Pass, job: int, record: JobRecord, owner: SchedulerId | WorkerClaim
+) -> tuple[Change, Change]:
+    now = p.clock()
+    out = replace(
+        record, state=JobState.SUBMITTING, cluster=p.name, since=now, token=Token(""), reason=""
+    )
+    first = Change(job=job, was=(JobState.PENDING, record.attempt), record=out)
+    if isinstance(owner, WorkerClaim):
+        then = replace(record, attempt=record.attempt + 1, since=now)
+    else:
+        then = replace(out, state=JobState.RUNNING, id=owner)
+    return first, Change(job=job, was=(JobState.SUBMITTING, record.attempt), record=then, due=now)
+
+
+def _run_of(token: Token) -> RunId | None:
+    """Read `jf.<run>.<digest>`."""
+    if not token.startswith(MARK):
+        return None
+    return RunId(token.removeprefix(MARK).rpartition(".")[0])

@@ -1,0 +1,76 @@
+"""Which pending jobs are submitted now, and with which commands. Pure.
+
+Jobs of one run are equal (they share its resources), so they go as arrays, split at the cluster's limit. A run whose
+last submit was turned away rests, then tries fewer at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from jobferry_worker.reconcile.actions import SubmitJobs
+from jobferry_worker.reconcile.ends import why_not
+from jobferry_worker.reconcile.room import Wish, share
+from jobferry_worker.reconcile.snapshot import OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobferry_common.ledger.records import JobRecord
+    from jobferry_common.names import RunId
+    from jobferry_worker.reconcile.snapshot import Snapshot
+
+
+def plan_submits(s: Snapshot) -> Iterator[SubmitJobs]:
+    """Return the submit commands that room and budget allow, the run with the fewest jobs out first."""
+    out = Counter(job.key.run for job in s.flight if job.record.state in OUT)
+    ready = {run: jobs for run, jobs in s.due if _may_go(s, run)}
+    wishes = [
+        Wish(s.runs[run].record.owner, run, min(len(jobs), _most(s, run)), out[run])
+        for run, jobs in ready.items()
+    ]
+    room = s.limits.batch if s.limits.room is None else min(s.limits.room, s.limits.batch)
+    given = share(room, wishes)
+    order = sorted(given, key=lambda run: out[run])
+    batches = [_batches(s, run, ready[run][: given[run]]) for run in order]
+    yield from islice(_in_turn(batches), s.limits.commands)
+
+
+def _may_go(s: Snapshot, run: RunId) -> bool:
+    view = s.runs.get(run)
+    if view is None or run in s.broken or not view.record.staged or view.record.state.is_final:
+        return False
+    hold = s.holds.get(run)
+    return not why_not(view) and not (hold and s.now < hold.until)
+
+
+def _most(s: Snapshot, run: RunId) -> int:
+    """A run that was turned away tries one command, and no larger one than it is held to.
+
+    One whose user wants time between two submits makes one at a time, too.
+    """
+    hold = s.holds.get(run)
+    if hold:
+        return min(hold.batch, s.limits.array)
+    return s.limits.array if s.runs[run].header.resources.wait_time else s.limits.batch
+
+
+def _batches(
+    s: Snapshot, run: RunId, jobs: tuple[tuple[int, JobRecord], ...]
+) -> Iterator[SubmitJobs]:
+    size = max(s.limits.array, 1)
+    for start in range(0, len(jobs), size):
+        yield SubmitJobs(run=run, jobs=jobs[start : start + size])
+
+
+def _in_turn(queues: list[Iterator[SubmitJobs]]) -> Iterator[SubmitJobs]:
+    """Take one of each in turn."""
+    while queues:
+        left = []
+        for queue in queues:
+            if (batch := next(queue, None)) is not None:
+                yield batch
+                left.append(queue)
+        queues = left

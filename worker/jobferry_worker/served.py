@@ -1,0 +1,195 @@
+"""One cluster of a worker process: its passes, what follows from them, and the looks in between.
+
+A pass is cheap and never moves bulk data. What it finds to be moved goes to the data queue as a message; the few
+files of a small run are moved right here, so that trivial work never waits for a message or a tick.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import RedisError
+
+from jobferry_common import messages
+from jobferry_common.errors import JobferryError
+from jobferry_common.scripts.layout import spool
+from jobferry_worker import transfer
+from jobferry_worker.cluster import open_cluster
+from jobferry_worker.poison import watched
+from jobferry_worker.reconcile.advance import advance
+from jobferry_worker.turns import Turn
+from jobferry_worker.watch import Rhythm, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobferry_common.names import ClusterName, RunId
+    from jobferry_worker.cluster import Cluster
+    from jobferry_worker.reconcile.advance import Report
+    from jobferry_worker.service import Service
+
+logger: Final = logging.getLogger(__name__)
+
+#: runs of at most so many tasks are moved by the pass itself, without a message
+SMALL_TASKS: Final = 50
+#: passes in a row that follow moves made right here, before others get the thread
+_ROUNDS: Final = 20
+
+
+class Served:
+    """What a worker process knows of one cluster; to be called from any thread."""
+
+    def __init__(self, name: ClusterName, service: Service) -> None:
+        self.name = name
+        self.turn = Turn()
+        self.watch = Watch(name, look=self._look_again, arrived=self._arrived)
+        self._service = service
+        self._guard = threading.Lock()
+        self._inline = threading.Lock()
+        self._cluster: Cluster | None = None
+        self._rhythm: Rhythm | None = None
+        self._failures = 0
+        self._rest_until = 0.0
+
+    def cluster(self) -> Cluster:
+        """Return the cluster, opened on first use.
+
+        Raises:
+            UnknownId: this worker does not serve it.
+            HostUnreachable: its machine does not answer.
+        """
+        with self._guard:
+            if self._cluster is None:
+                profile = self._service.profile(self.name)
+                self._cluster = open_cluster(self.name, profile, self._service.settings)
+            return self._cluster
+
+    def look(self) -> None:
+        """Make a pass, or have the one that runs repeated; then see to what it found to be moved."""
+        for _ in range(_ROUNDS):
+            reports = self._passes()
+            if reports is None:
+                return
+            moved = [self._see_to(move) for report in reports for move in _moves(report)]
+            if not any(moved):
+                break
+        else:
+            self.watch.wake()
+        self.watch.follow(self._rhythm)
+
+    def _passes(self) -> list[Report] | None:
+        """Make one pass or more; None when somebody else makes them."""
+        found: list[Report] = []
+        return found if self.turn.take(lambda: self._pass(found)) else None
+
+    def move(self, task: str, run: RunId) -> bool:
+        """Stage or collect a run now; False when somebody else is at it, or it failed."""
+        moves = self._service.moves
+        if not moves.begin(task, run):
+            return False
+        rest = self._service.settings.timings.retry_seconds
+        try:
+            with watched(self._service.redis, self._service.settings, (task, self.name, run)):
+                self._transfer(task, run)
+            rest = 0.0
+        finally:
+            moves.end(task, run, rest_seconds=rest)
+        return True
+
+    def _transfer(self, task: str, run: RunId) -> None:
+        ledger, settings = self._service.ledger, self._service.settings
+        if task == messages.STAGE:
+            transfer.stage(ledger, self.cluster(), settings, run)
+        elif task == messages.CLEAN:
+            transfer.clean(ledger, self.cluster(), settings, run)
+        else:
+            transfer.collect(ledger, self.cluster(), settings, run)
+
+    def _see_to(self, move: tuple[str, RunId]) -> bool:
+        """Move a small run here and now; ask the data queue for others. True when files were moved."""
+        task, run = move
+        if self._small(run) and self._inline.acquire(blocking=False):
+            try:
+                return self._move_quietly(task, run)
+            finally:
+                self._inline.release()
+        self._service.moves.ask(task, self.name, run)
+        return False
+
+    def _small(self, run: RunId) -> bool:
+        return self._service.ledger.header(run).tasks <= SMALL_TASKS
+
+    def _move_quietly(self, task: str, run: RunId) -> bool:
+        try:
+            return self.move(task, run)
+        except (JobferryError, RedisError, OSError) as error:
+            logger.warning("%s of %s failed: %s", task, run, error, extra={"action": "move-failed"})
+            return False
+
+    def _pass(self, found: list[Report]) -> None:
+        """Make one pass; a cluster that fails is left alone for a while, which grows."""
+        service = self._service
+        if time.monotonic() < self._rest_until:
+            return
+        try:
+            with watched(service.redis, service.settings, (messages.ADVANCE, self.name)):
+                report = advance(service.ledger, self.cluster(), service.settings, time.time)
+        except Exception as error:  # noqa: BLE001 - the boundary of the worker's loop
+            self._rest(error)
+            return
+        found.append(report)
+        self._failures = 0
+        self._rhythm = self._rhythm_of(report)
+
+    def _rest(self, error: Exception) -> None:
+        timings = self._service.settings.timings
+        self._failures += 1
+        pause = min(
+            timings.probe_seconds * 2 ** min(self._failures - 1, 10), timings.probe_max_seconds
+        )
+        self._rest_until = time.monotonic() + pause
+        self._rhythm = Rhythm(next_look=pause, spool=pause)
+        known = isinstance(error, (JobferryError, RedisError, OSError))
+        logger.error(
+            "A pass over %s failed: %s. The next one is in %.0f s.",
+            self.name,
+            error,
+            pause,
+            exc_info=None if known else error,
+            extra={"action": "pass-failed"},
+        )
+
+    def _rhythm_of(self, report: Report) -> Rhythm | None:
+        """Return when to look again; None when ticks are enough, because nothing is out or due soon."""
+        timings = self._service.settings.timings
+        if report.next_look is None:
+            return None
+        if report.out:
+            return Rhythm(next_look=report.next_look, spool=timings.spool_local_seconds)
+        if report.next_look < timings.tick_idle_seconds:
+            return Rhythm(next_look=report.next_look, spool=report.next_look)
+        return None
+
+    def _look_again(self) -> Rhythm | None:
+        self.look()
+        return self._rhythm
+
+    def _arrived(self) -> bool:
+        """Return True when a job has left its hint: without a command of the scheduler."""
+        cluster = self._cluster
+        if cluster is None:
+            return False
+        try:
+            return bool(cluster.host.names(spool(cluster.root, self._service.ledger.id)))
+        except (JobferryError, OSError) as error:
+            logger.debug("The spool of %s cannot be read: %s", self.name, error)
+            return False
+
+
+def _moves(report: Report) -> Iterator[tuple[str, RunId]]:
+    """Return what a pass found to be moved."""
+    yield from ((messages.STAGE, run) for run in report.stage)
+    yield from ((messages.COLLECT, run) for run in report.collect)

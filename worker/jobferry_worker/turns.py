@@ -1,0 +1,53 @@
+"""One pass over a cluster at a time, within a process.
+
+    turn.take(work)     # runs `work`; a second caller leaves at once, and `work` runs once more for its sake
+
+A hint that arrives during a pass may tell of work that the pass did not see any more: so it is not dropped,
+and however many arrive, one more pass answers them all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Turn:
+    """Who may work on a cluster."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._busy = False
+        self._again = False
+        #: `time.monotonic()` of the start of what runs now; None while nothing runs
+        self.since: float | None = None
+
+    def take(self, work: Callable[[], None]) -> bool:
+        """Run `work`, and again for those who came meanwhile; False when somebody else does it for us."""
+        with self._guard:
+            if self._busy:
+                self._again = True
+                return False
+            self._busy = True
+        try:
+            while self._wanted(work):
+                pass
+        finally:
+            with self._guard:
+                self._busy = self._again = False
+                self.since = None
+        return True
+
+    def _wanted(self, work: Callable[[], None]) -> bool:
+        with self._guard:
+            self._again = False
+            self.since = time.monotonic()
+        work()
+        with self._guard:
+            if not self._again:
+                self._busy = False
+            return self._again
