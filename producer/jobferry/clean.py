@@ -1,0 +1,109 @@
+"""Cleaning a run: first its files on the cluster, which its worker removes, then all that the ledger knows of it.
+
+Nothing is removed before the results are on the producer's side, unless it is forced.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from jobferry.patience import Patience
+from jobferry_common.errors import Conflict, NoWorker
+from jobferry_common.messages import CLEAN
+from jobferry_common.states import ResultsState
+
+if TYPE_CHECKING:
+    from jobferry.client import Client
+    from jobferry.handle import Handle
+    from jobferry_common.ledger.records import RunRecord
+    from jobferry_common.names import RunId
+
+_log = logging.getLogger(__name__)
+
+#: seconds until a worker counts as away
+PATIENCE_SECONDS: Final = 60.0
+#: a message may be lost: it is sent again after so many seconds
+_AGAIN_SECONDS: Final = 5.0
+
+
+def clean(
+    client: Client, run: RunId, *, force: bool = False, patience: float = PATIENCE_SECONDS
+) -> None:
+    """Remove a run's files on its cluster, then what the ledger and this machine know of it.
+
+    Args:
+        client: the way to the broker.
+        run: its id.
+        force: cancel it if it is in flight; give up results that were never fetched; forget it even if no
+            worker removes its files.
+        patience: seconds to wait for the worker.
+
+    Raises:
+        Conflict: it is in flight, or its results were never fetched, and `force` is False.
+        NoWorker: nobody removed its files, and `force` is False.
+    """
+    record = client.ledger.run(run)
+    if not force:
+        _check(record)
+    if not record.state.is_final:
+        _end(client.handle(run), patience)
+    try:
+        _remove_files(client.handle(run), patience)
+    except NoWorker as error:
+        if not force:
+            raise
+        _log.warning("%s It is forgotten all the same.", error, extra={"action": "clean"})
+    client.ledger.forget(run)
+    client.kept.forget(run)
+    client.kept.forget_old()
+
+
+def _check(record: RunRecord) -> None:
+    if not record.state.is_final:
+        msg = (
+            f"run {record.id} is in flight ({record.state}): wait for it, or end it with: "
+            f"jobferry cancel {record.id}; --force does both at once"
+        )
+        raise Conflict(msg)
+    if record.results in (ResultsState.REMOTE, ResultsState.DEPOT):
+        msg = (
+            f"the results of run {record.id} were not fetched so far: wait for them with: "
+            f"jobferry watch {record.id}; --force gives them up"
+        )
+        raise Conflict(msg)
+
+
+def _end(handle: Handle, patience: float) -> None:
+    handle.cancel()
+    try:
+        for record, _ in handle.follow(timeout=patience):
+            if record.state.is_final:
+                return
+    except TimeoutError:
+        msg = (
+            f"run {handle.id} did not end within {patience:.0f} s: is the worker of "
+            f"{handle.status().cluster} alive? See: jobferry cluster list"
+        )
+        raise Conflict(msg) from None
+
+
+def _remove_files(handle: Handle, patience: float) -> None:
+    """Ask the worker for it until it was done."""
+    client, deadline, ask = handle.client, Patience(patience), Patience(0)
+    cursor = client.end(handle.id)
+    while (record := handle.status()).results is not ResultsState.CLEANED:
+        if deadline.left() <= 0:
+            raise NoWorker(_nobody(record))
+        if ask.left() <= 0:
+            client.send(CLEAN, record.cluster, record.id)
+            ask = Patience(_AGAIN_SECONDS)
+        news = client.events(handle.id, cursor, deadline.at_most(_AGAIN_SECONDS))
+        cursor = news[-1].cursor if news else cursor
+
+
+def _nobody(record: RunRecord) -> str:
+    return (
+        f"no worker of {record.cluster} removed the files of run {record.id}: see `jobferry cluster list`, "
+        "start its worker, then clean again; --force only forgets the run."
+    )

@@ -1,0 +1,1 @@
+"""The command `jobferry`: one module for each group of commands, assembled in `main`."""

@@ -1,0 +1,100 @@
+"""`jobferry logs`: what tasks printed, also while they run.
+
+$ jobferry logs 3f2a 2 --follow
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobferry.cli.options import Json, RunArgument
+from jobferry.cli.show import note, print_json_line
+
+if TYPE_CHECKING:
+    from jobferry.client import Client
+    from jobferry.handle import Handle
+    from jobferry.logs import Line
+    from jobferry.places import Places
+    from jobferry_common.document import TaskSpec
+
+_MANY_TASKS = 50
+
+
+def logs(
+    run: RunArgument,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TASK]",
+            help="A task's number (from 0), name or directory; all of them if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what tasks printed on stdout and stderr."""
+    from jobferry.client import connect
+    from jobferry.logs import read_logs
+
+    with connect() as client:
+        handle = client.handle(run)
+        specs = _chosen(client, handle, task)
+        places = client.places(client.ledger.header(handle.id), handle.id)
+        show = print_json if json else Printer(titled=len(specs) > 1)
+        printed = 0
+        for line in read_logs(handle, places, specs, follow=follow):
+            show(line)
+            printed += 1
+        if not printed:
+            note(_nothing(places))
+
+
+def _chosen(client: Client, handle: Handle, task: str | None) -> list[TaskSpec]:
+    from jobferry.logs import choose
+
+    pages = client.ledger.task_pages(handle.id)
+    specs = (spec for _, spec in chain.from_iterable(pages))
+    if task is not None:
+        return choose(specs, task)
+    first = list(islice(specs, _MANY_TASKS + 1))
+    if len(first) > _MANY_TASKS:
+        note(f"the first {_MANY_TASKS} tasks are shown; name one: jobferry logs {handle.id} TASK")
+    return first[:_MANY_TASKS]
+
+
+def _nothing(places: Places) -> str:
+    if places.base is None:
+        return (
+            "nothing to show: its files on the cluster cannot be seen from here, and none came back"
+        )
+    return "nothing was printed so far"
+
+
+def print_json(line: Line) -> None:
+    """Print a line as JSON."""
+    print_json_line(asdict(line))
+
+
+class Printer:
+    """Prints lines; before another output begins, a title tells which."""
+
+    def __init__(self, *, titled: bool) -> None:
+        self._titled = titled
+        self._title: tuple[int, str] | None = None
+
+    def __call__(self, line: Line) -> None:
+        """Print a line."""
+        title = (line.task, line.stream)
+        if self._titled and title != self._title:
+            space = "" if self._title is None else "\n"
+            typer.echo(f"{space}==> task {line.task} ({line.name}): {line.stream} <==")
+            self._title = title
+        typer.echo(line.text, err=not self._titled and line.stream == "errlog")

@@ -1,0 +1,248 @@
+"""`jobferry status`, `cancel`, `retry` and `clean`: what is said of runs and done to them.
+
+$ jobferry status
+run             state   jobs  states                    cluster  accepted   name
+3f2a9c01d5e7-1  active  4     running 2 · finished 2    hpc1     3 min ago  fit
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobferry.cli.options import Json, MaybeRun, RunArgument
+from jobferry.cli.show import ago, note, print_json, print_table, when
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobferry.client import Client
+    from jobferry.results import Failure
+    from jobferry_common.ledger.records import JobRecord, RunRecord
+
+_COLUMNS = ("run", "state", "jobs", "states", "results", "cluster", "accepted", "name")
+_JOB_COLUMNS = ("job", "state", "try", "id", "since", "outcome", "code", "reason")
+_MANY_JOBS = 20
+
+
+def status(
+    run: MaybeRun = None,
+    *,
+    jobs: Annotated[bool, typer.Option("--jobs", help="List every job of the run.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many runs.")] = 50,
+    json: Json = False,
+) -> None:
+    """Show the recent runs, or one run with its jobs."""
+    from jobferry.client import connect
+    from jobferry.results import is_settled
+
+    with connect() as client:
+        if run is None:
+            records = client.ledger.runs(limit=limit)
+            _list(records, json=json)
+            for record in filter(is_settled, records):
+                client.kept.forget(record.id)
+        else:
+            _one(client, client.handle(run).status(), every=jobs, json=json)
+
+
+def cancel(run: RunArgument, *, json: Json = False) -> None:
+    """End a run: its jobs are cancelled at the scheduler."""
+    from jobferry.client import connect
+
+    with connect() as client:
+        handle = client.handle(run)
+        wished = handle.cancel()
+        record = handle.status()
+        if json:
+            print_json({**run_data(record), "cancelled": wished})
+        elif wished:
+            note(f"run {record.id} will end; see it end with: jobferry watch {record.id}")
+        else:
+            note(f"run {record.id} had ended before: {record.state}")
+
+
+def retry(
+    run: RunArgument,
+    *,
+    wait: Annotated[bool, typer.Option(help="Show the progress until it ends.")] = True,
+    json: Json = False,
+) -> None:
+    """Run again what a run left unfinished."""
+    from jobferry.cli.watch import follow
+    from jobferry.client import connect
+
+    with connect() as client:
+        old = client.handle(run)
+        new = old.retry()
+        note(f"run {new.id} goes on where {old.id} stopped: {new.taken_over} tasks are taken over")
+        if wait:
+            follow(new, json=json)
+        elif json:
+            print_json(run_data(new.status()))
+
+
+def clean(
+    run: RunArgument,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if its results were never fetched; cancels it.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Remove a run: files on its cluster, and records."""
+    from jobferry.client import connect
+    from jobferry.progress import working
+
+    with connect() as client:
+        handle = client.handle(run)
+        with working(f"cleaning {handle.id}"):
+            handle.clean(force=force)
+        if json:
+            print_json({"run": handle.id, "cleaned": True})
+        else:
+            note(f"run {handle.id} was cleaned")
+
+
+def run_data(record: RunRecord) -> dict[str, Any]:
+    """Return a run as JSON has it."""
+    return {
+        "run": record.id,
+        "submission": record.submission,
+        "state": record.state,
+        "results": record.results,
+        "cluster": record.cluster,
+        "name": record.name,
+        "owner": record.owner,
+        "jobs": record.jobs,
+        "tasks": record.tasks,
+        "counts": dict(record.counts),
+        "staged": record.staged,
+        "cancel": record.cancel,
+        "taken_over": record.taken_over,
+        "accepted": record.accepted,
+        "finished": record.finished,
+        "reason": record.reason,
+    }
+
+
+def job_data(job: int, record: JobRecord) -> dict[str, Any]:
+    """Return a job as JSON has it."""
+    return {
+        "job": job,
+        "state": record.state,
+        "attempt": record.attempt,
+        "id": record.id,
+        "cluster": record.cluster,
+        "outcome": record.outcome,
+        "code": record.code,
+        "since": record.since,
+        "reason": record.reason,
+    }
+
+
+def failure_data(failure: Failure) -> dict[str, Any]:
+    """Return a failed task as JSON has it."""
+    return {
+        "job": failure.job,
+        "task": failure.task,
+        "name": failure.name,
+        "command": failure.command,
+        "outcome": failure.outcome,
+        "code": failure.code,
+        "reason": failure.reason,
+        "stderr": list(failure.stderr),
+    }
+
+
+def print_failures(failures: Iterable[Failure]) -> None:
+    """Print what failed, a task a row, with the last lines of its stderr."""
+    from jobferry.results import shortened
+
+    rows = [
+        (
+            "" if failure.task is None else str(failure.task),
+            failure.name,
+            failure.what,
+            shortened(failure.command, 40),
+            "\n".join(failure.stderr),
+        )
+        for failure in failures
+    ]
+    if rows:
+        print_table(("task", "name", "failure", "command", "last lines of stderr"), rows)
+
+
+def _list(records: list[RunRecord], *, json: bool) -> None:
+    if json:
+        print_json([run_data(record) for record in records])
+    elif records:
+        print_table(_COLUMNS, map(_row, records))
+    else:
+        note("no runs yet; submit one with: jobferry submit FILE")
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    from jobferry.progress import states
+
+    return (
+        record.id,
+        "cancelling" if record.cancel and not record.state.is_final else record.state,
+        str(record.jobs),
+        states(record.counts),
+        record.results,
+        record.cluster,
+        f"{ago(record.accepted)} ago",
+        record.name,
+    )
+
+
+def _one(client: Client, record: RunRecord, *, every: bool, json: bool) -> None:
+    from jobferry.results import result_of
+
+    count = record.jobs if every or json else _MANY_JOBS
+    jobs = client.ledger.jobs(record.id, count=max(count, 1))
+    failures = result_of(client, record).failures
+    if json:
+        data = {**run_data(record), "job_list": [job_data(*pair) for pair in jobs]}
+        print_json({**data, "failures": [failure_data(failure) for failure in failures]})
+        return
+    _describe(client, record)
+    print_table(_JOB_COLUMNS, [_job_row(*pair) for pair in jobs])
+    if len(jobs) < record.jobs:
+        note(f"… and {record.jobs - len(jobs)} more jobs: jobferry status {record.id} --jobs")
+    print_failures(failures)
+
+
+def _describe(client: Client, record: RunRecord) -> None:
+    from jobferry.progress import states
+    from jobferry.results import is_settled
+
+    lines = {
+        "run": f"{record.id} {record.name}".strip(),
+        "state": f"{record.state}{', cancelling' if record.cancel else ''}",
+        "jobs": f"{record.jobs} ({states(record.counts)}), {record.tasks} tasks",
+        "results": record.results,
+        "cluster": record.cluster,
+        "accepted": when(record.accepted),
+        "ended": when(record.finished),
+        "reason": record.reason,
+        "waits": "" if is_settled(record) else client.why_waiting(record),
+    }
+    for name, value in lines.items():
+        if value:
+            typer.echo(f"{name:9} {value}")
+
+
+def _job_row(job: int, record: JobRecord) -> tuple[str, ...]:
+    return (
+        str(job),
+        record.state,
+        str(record.attempt),
+        record.id,
+        f"{ago(record.since)} ago" if record.since else "-",
+        record.outcome or "",
+        "" if record.code is None else str(record.code),
+        record.reason,
+    )

@@ -1,0 +1,113 @@
+"""`jobferry submit FILE`: hand a submission over, show its progress, say what came of it.
+
+$ jobferry submit submission.json
+$ jobferry submit submission.json --exit-on-submit --json
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobferry.cli.completion import complete_cluster
+from jobferry.cli.options import Json
+from jobferry.cli.show import note, print_json
+
+if TYPE_CHECKING:
+    from jobferry.handle import Handle
+    from jobferry.submission import Submission
+
+
+def submit(  # noqa: PLR0913 - its options
+    file: Annotated[
+        Path, typer.Argument(help="A submission as JSON, YAML or TOML.", show_default=False)
+    ],
+    *,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Run it there instead of where the file says.",
+            autocompletion=complete_cluster,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
+    ] = False,
+    exit_on_submit: Annotated[
+        bool, typer.Option("--exit-on-submit", "--no-wait", help="Do not wait for its end.")
+    ] = False,
+    continue_on_failure: Annotated[
+        bool, typer.Option("--continue-on-failure", help="A failed job does not end the others.")
+    ] = False,
+    allow_ref: Annotated[
+        bool, typer.Option("--allow-ref", help='Allow "$ref" to other files.')
+    ] = False,
+    no_clean: Annotated[
+        bool, typer.Option("--no-clean", help="Keep the files on the cluster.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Submit the work that a file describes, and wait for its results."""
+    submission = _read(file, cluster, allow_ref=allow_ref)
+    if continue_on_failure:
+        submission.continue_on_failure = True
+    if no_clean:
+        submission.clean = False
+    if dry_run:
+        _preview(submission, json=json)
+        return
+    _submit(submission, wait=not exit_on_submit, json=json)
+
+
+def _read(file: Path, cluster: str | None, *, allow_ref: bool) -> Submission:
+    from jobferry.submission import Submission
+
+    return Submission.load(file, allow_ref=allow_ref, cluster=cluster)
+
+
+def _preview(submission: Submission, *, json: bool) -> None:
+    from jobferry.preview import preview
+    from jobferry_common.settings import load_settings
+
+    scripts = preview(submission.prepare(), load_settings())
+    if json:
+        print_json(scripts)
+        return
+    note(
+        f"{scripts.tasks} tasks in {scripts.jobs} jobs for {scripts.cluster}; nothing is submitted"
+    )
+    for name, text in scripts.files.items():
+        typer.echo(f"==> {name} <==\n{text}")
+
+
+def _submit(submission: Submission, *, wait: bool, json: bool) -> None:
+    from jobferry.cli.runs import run_data
+    from jobferry.cli.watch import follow
+    from jobferry.client import connect
+    from jobferry.progress import working
+    from jobferry.submit import submit_document
+
+    with working("checking files"):
+        document = submission.prepare()
+    with connect() as client:
+        with working("handing over"):
+            handle = submit_document(document, client)
+        _tell(handle)
+        if wait:
+            follow(handle, json=json)
+        elif json:
+            print_json(run_data(handle.status()))
+        else:
+            typer.echo(handle.id)
+
+
+def _tell(handle: Handle) -> None:
+    if handle.attached:
+        note(f"run {handle.id} is in flight already: this joins it")
+    elif handle.taken_over:
+        note(f"run {handle.id}: {handle.taken_over} tasks are taken over from an earlier run")
+    else:
+        note(f"run {handle.id}")

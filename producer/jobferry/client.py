@@ -1,0 +1,237 @@
+"""The producer's way to its broker: settings, ledger, events, hints, and the documents it kept.
+
+    with connect() as client:
+        for run in client.ledger.runs(limit=10):
+            print(run.id, run.state)
+
+Without a configured broker, `connect` starts the embedded stack, or joins the one that runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from jobferry.kept import Kept
+from jobferry.places import Places
+from jobferry.progress import why_waiting, working
+from jobferry_common.broker import connect as connect_redis
+from jobferry_common.broker import guarded
+from jobferry_common.broker_url import BrokerUrl
+from jobferry_common.errors import BrokerUnreachable, UnknownId
+from jobferry_common.events import EventStream
+from jobferry_common.ledger.ledger import Ledger
+from jobferry_common.messages import hint, is_inline, send, worker_of
+from jobferry_common.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+    from redis import Redis
+
+    from jobferry.handle import Handle
+    from jobferry_common.document import Document, Header
+    from jobferry_common.errors import JobferryError
+    from jobferry_common.events import Event
+    from jobferry_common.ledger.records import Accepted, RunRecord
+    from jobferry_common.names import RunId
+    from jobferry_common.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def connect(
+    broker: str | None = None, *, settings: Settings | None = None, start: bool = True
+) -> Client:
+    """Return a client of the broker that is given, set, or embedded.
+
+    Args:
+        broker: its URL; None takes the one of the settings.
+        settings: None reads config.toml and the environment.
+        start: start the embedded stack when no broker is set and none runs.
+
+    Raises:
+        BrokerUnreachable: it does not answer.
+        BadInput: the settings or the URL are wrong.
+    """
+    chosen = load_settings() if settings is None else settings
+    if broker is not None:
+        chosen = chosen.with_broker(broker)
+    return Client(_with_broker(chosen, start=start))
+
+
+def default_client() -> Client:
+    """Return the client that submissions of this process share; a new one when the settings changed."""
+    settings = _with_broker(load_settings(), start=True)
+    for client in _shared:
+        if client.settings == settings:
+            return client
+    _shared[:] = [Client(settings)]
+    return _shared[0]
+
+
+def _with_broker(settings: Settings, *, start: bool) -> Settings:
+    if settings.broker is not None:
+        return settings
+    return settings.with_broker(_embedded(settings, start=start))
+
+
+def _embedded(settings: Settings, *, start: bool) -> str:
+    from jobferry import stack
+
+    if start:
+        with working("starting a broker and a worker on this machine, if none run"):
+            return stack.ensure_broker(settings)
+    running = stack.status(settings)
+    if running.url is None:
+        msg = "no broker is set, and no embedded stack runs here; start one with: jobferry up"
+        raise BrokerUnreachable(msg)
+    return running.url
+
+
+class Client:
+    """Ledger, events and hints of one broker; safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings  #: with the broker's URL in it
+        self.kept = Kept.of(settings)
+        self.shown = BrokerUrl.parse(settings.broker or "").shown  #: the broker, without password
+        self._served: set[str] = set()
+
+    @cached_property
+    def redis(self) -> Redis:
+        """The connection pool."""
+        return connect_redis(self.settings.broker or "")
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The state of record."""
+        return Ledger(self.redis, prefix=self.settings.prefix)
+
+    @cached_property
+    def _stream(self) -> EventStream:
+        return EventStream(self.ledger, patience=timedelta(0))
+
+    def events(self, run: RunId | None, after: str, block: float = 0.0) -> list[Event]:
+        """Return the events after a cursor; waits at most `block` seconds for the first."""
+        return self._stream.read(run, after, timedelta(seconds=block))
+
+    def end(self, run: RunId | None) -> str:
+        """Return the cursor behind the last event there is now."""
+        return self._stream.end(run)
+
+    def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
+        """Hand a document to the ledger, keep a copy, tell the workers."""
+        accepted = self.ledger.accept(document, reuse=reuse)
+        self.kept.save([(accepted.run, document)])
+        self.hint(document.header.cluster)
+        return accepted
+
+    def accept_many(
+        self, documents: Sequence[Document], *, reuse: bool = True
+    ) -> list[Accepted | JobferryError]:
+        """Hand over many documents in few round trips, with one hint for each cluster."""
+        answers = self.ledger.accept_many(documents, reuse=reuse)
+        pairs = [
+            (answer.run, document)
+            for answer, document in zip(answers, documents, strict=True)
+            if not isinstance(answer, Exception)
+        ]
+        self.kept.save(pairs)
+        self.hint(*{document.header.cluster for _, document in pairs})
+        return answers
+
+    def hint(self, *clusters: str) -> None:
+        """Ask for a look at clusters now; without it their workers look a little later."""
+        try:
+            with guarded(self.shown):
+                hint(self.redis, self.settings, clusters)
+        except BrokerUnreachable as error:
+            _log.warning("No hint was sent: %s", error, extra={"action": "hint"})
+
+    def send(self, task: str, cluster: str, about: str) -> None:
+        """Send a worker one task about a run, or about a ticket."""
+        with guarded(self.shown):
+            send(self.redis, self.settings, task, [cluster, about])
+
+    def know(self, cluster: str) -> None:
+        """Refuse a cluster that is neither set here nor was ever served.
+
+        Raises:
+            UnknownId: with near matches.
+        """
+        if is_inline(cluster) or cluster in self.settings.clusters or cluster in self._served:
+            return
+        self._served = {record.name for record in self.ledger.clusters()}
+        if cluster not in self._served:
+            raise UnknownId(_unknown(cluster, {*self._served, *self.settings.clusters}))
+
+    def handle(self, prefix: str) -> Handle:
+        """Return a handle on the run whose id begins so.
+
+        Raises:
+            UnknownId: there is none.
+            AmbiguousId: there are several.
+        """
+        from jobferry.handle import Handle
+
+        return Handle(self, self.ledger.resolve(prefix))
+
+    def worker_of(self, cluster: str) -> str | None:
+        """Return "host:pid" of a worker that serves a cluster now; None when nobody does."""
+        with guarded(self.shown):
+            return worker_of(self.redis, self.settings, cluster)
+
+    def why_waiting(self, record: RunRecord) -> str:
+        """Return why a run does not go on, if its cluster is the reason."""
+        clusters = self.ledger.clusters()
+        known = next((known for known in clusters if known.name == record.cluster), None)
+        return why_waiting(record, known, self.worker_of(record.cluster))
+
+    def places(self, header: Header, run: RunId) -> Places:
+        """Return where the run's files are, as far as this machine sees them."""
+        return Places(header, run, self._root(header), self.ledger.id)
+
+    def _root(self, header: Header) -> str | None:
+        """Return the root of a run's cluster; None when only its worker knows it."""
+        if header.machine is not None:
+            root = header.machine.get("remote_root") or header.machine.get("local_root")
+        else:
+            profile = self.settings.clusters.get(header.cluster)
+            root = None if profile is None else profile.root
+        return None if root is None else str(Path(root).expanduser())
+
+    def close(self) -> None:
+        """Give up the connections."""
+        if "redis" in self.__dict__:
+            self.redis.close()
+
+    def __enter__(self) -> Self:
+        """Return the client; leaving the block closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3)
+    if near:
+        return f"no cluster {name!r}; did you mean {' or '.join(map(repr, near))}?"
+    listed = f"known are {', '.join(names)}" if names else "none is set here, none was ever served"
+    return f"no cluster {name!r}; {listed}"
+
+
+_shared: list[Client] = []

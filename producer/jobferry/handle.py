@@ -1,0 +1,198 @@
+"""A handle on a run: follow it, end it, have its results. It can be closed and made again from the run's id.
+
+    handle = submission.submit()
+    for event in handle.events():
+        print(event.job, event.state)
+    print(handle.result().finished)
+
+A handle waits through an outage of the broker. If the broker lost the run with its memory, the handle presents
+the document again that this machine kept, and follows what becomes of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobferry.patience import Patience
+from jobferry.results import Result, check, is_settled, result_of
+from jobferry_common.errors import UnknownId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobferry.client import Client
+    from jobferry_common.events import Event
+    from jobferry_common.ledger.records import Accepted, RunRecord
+    from jobferry_common.names import RunId
+
+_log = logging.getLogger(__name__)
+
+#: seconds after which a waiter looks by itself, news or none
+LOOK_SECONDS = 2.0
+#: the cursor before the first event
+START = "0"
+
+
+class Handle:
+    """One run, as its producer sees it."""
+
+    def __init__(
+        self, client: Client, run: RunId, *, attached: bool = False, taken_over: int = 0
+    ) -> None:
+        self.client = client  #: the way to the broker
+        self._run = run
+        self.attached = attached  #: True when the submission was in flight already
+        self.taken_over = taken_over  #: tasks whose results an earlier run left
+        self._ended = False
+
+    @classmethod
+    def on(cls, client: Client, accepted: Accepted) -> Handle:
+        """Return a handle on what was accepted."""
+        known = accepted.taken_over
+        return cls(client, accepted.run, attached=accepted.attached, taken_over=known)
+
+    def __repr__(self) -> str:
+        """Return the run's id in words."""
+        return f"<Handle of run {self._run}>"
+
+    @property
+    def id(self) -> RunId:
+        """The run's id; it changes only when the broker lost the run and it was accepted anew."""
+        return self._run
+
+    def status(self) -> RunRecord:
+        """Return what the ledger says of the run now.
+
+        Raises:
+            BrokerUnreachable: the broker does not answer.
+            UnknownId: the run was cleaned.
+        """
+        try:
+            record = self.client.ledger.run(self._run)
+        except UnknownId:
+            if self._ended:
+                raise
+            self._present_again()
+            record = self.client.ledger.run(self._run)
+        self._ended = record.state.is_final
+        return record
+
+    def events(self, *, after: str = START, timeout: float | None = None) -> Iterator[Event]:
+        """Yield what happens to the run until its results are here, from the first event on.
+
+        Args:
+            after: the cursor of the last event that is known already.
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            TimeoutError: the run still goes on after `timeout`.
+        """
+        for _, events in self.follow(after=after, timeout=timeout):
+            yield from events
+
+    def follow(
+        self, *, after: str = START, timeout: float | None = None, pause: float = LOOK_SECONDS
+    ) -> Iterator[tuple[RunRecord, list[Event]]]:
+        """Yield the run's record with the events that led to it, until its results are here.
+
+        Args:
+            after: the cursor of the last event that is known already.
+            timeout: seconds; None waits for ever.
+            pause: seconds after which it yields at the latest.
+
+        Raises:
+            TimeoutError: the run still goes on after `timeout`.
+        """
+        patience = Patience(timeout)
+        block = 0.0
+        while True:
+            run = self._run
+            events, record = patience.call(partial(self._look, after, block))
+            if self._run != run:
+                after = START
+            elif events:
+                after = events[-1].cursor
+            yield record, events
+            done = is_settled(record)
+            if done and not events:
+                self.client.kept.forget(self._run)
+                return
+            if not done:
+                patience.check(f"run {self._run} still goes on")
+            block = 0.0 if done else patience.at_most(pause)
+
+    def _look(self, after: str, block: float) -> tuple[list[Event], RunRecord]:
+        try:
+            events = self.client.events(self._run, after, block)
+        except UnknownId:
+            events = []
+        return events, self.status()
+
+    def wait(self, timeout: float | None = None) -> RunRecord:
+        """Return the run's record once it ended and its results are here.
+
+        Raises:
+            TimeoutError: it still goes on after `timeout` seconds.
+        """
+        for record, _ in self.follow(timeout=timeout):
+            last = record
+        return last
+
+    def result(self, timeout: float | None = None, *, checked: bool = True) -> Result:
+        """Wait, then return what came of the run.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            checked: False returns the result of a failed run, too.
+
+        Raises:
+            WorkFailed: the run failed or was cancelled; the message holds a table of what failed.
+            TimeoutError: it still goes on after `timeout` seconds.
+        """
+        result = self.outcome(self.wait(timeout))
+        if checked:
+            check(result)
+        return result
+
+    def outcome(self, record: RunRecord) -> Result:
+        """Return what came of the run so far, which `record` describes."""
+        return result_of(self.client, record)
+
+    def cancel(self) -> bool:
+        """Wish the run's end; False when it had ended already. Its jobs end shortly after."""
+        wished = self.client.ledger.wish_cancel(self._run)
+        if wished:
+            self.client.hint(self.status().cluster)
+        return wished
+
+    def retry(self) -> Handle:
+        """Return a new run of this work, which leaves alone what finished already."""
+        from jobferry.retry import retry
+
+        return retry(self.client, self._run)
+
+    def clean(self, *, force: bool = False) -> None:
+        """Remove the run's files on the cluster, and all that the ledger knows of it."""
+        from jobferry.clean import clean
+
+        clean(self.client, self._run, force=force)
+
+    def _present_again(self) -> None:
+        """Hand a kept document to a broker that lost the run; what somebody cleaned is not done again."""
+        if self.client.ledger.was_removed(self._run):
+            msg = f"the ledger holds no run {self._run}: it was cleaned"
+            raise UnknownId(msg)
+        document = self.client.kept.load(self._run)
+        if document is None:
+            msg = f"the broker does not know run {self._run}, and no copy of it was kept here"
+            raise UnknownId(msg)
+        lost = self._run
+        self._run = self.client.accept(document).run
+        _log.warning(
+            "The broker had lost run %s: its document was presented again as %s.",
+            lost,
+            self._run,
+            extra={"action": "present_again"},
+        )

@@ -1,0 +1,309 @@
+"""From a submission to its document: every file checked, globs resolved, tasks in job order.
+
+    document = prepare(Submission.load_from_json("submission.json"))
+    document.header.submission      '3f2a9c01d5e7'
+
+All faults are reported in one `BadInput`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from jobferry.inputs import Fault, Inputs, near_name
+from jobferry.real_paths import real
+from jobferry_common.document import (
+    Document,
+    Header,
+    Policy,
+    TaskSpec,
+    group_size,
+    in_job_order,
+    submission_id,
+    task_key,
+)
+from jobferry_common.errors import BadInput, Problem
+from jobferry_common.models.cluster import inline_name, profile_of
+from jobferry_common.models.paths import inside
+from jobferry_common.models.submission import Submission
+from jobferry_common.names import ClusterName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_common.models.machine import Machine
+    from jobferry_common.models.resources import Resources
+    from jobferry_common.models.task import Task
+
+_MAX_PROBLEMS: Final = 100
+_REMEMBERED: Final = 100
+_TEMPLATE: Final = "resources.strategy.customized_script_header_template_file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """Where a submission goes."""
+
+    cluster: ClusterName
+    machine: Mapping[str, Any] | None  #: the profile, if it travels with the submission
+    local_root: str
+    in_place: bool
+    retry_count: int
+    batch_type: str | None  #: None: only the worker knows
+
+
+def prepare(
+    submission: Submission | Mapping[str, Any],
+    *,
+    owner: str | None = None,
+    directory: str | None = None,
+    clean: str = "always",
+    clusters: Mapping[str, ClusterProfile] | None = None,
+) -> Document:
+    """Return the document of a submission.
+
+    Args:
+        submission: what the user said.
+        owner: "user@host"; None: whoever runs this.
+        directory: what relative paths of the machine are relative to; None: the working directory.
+        clean: "always", "never" or "on_success".
+        clusters: the profiles that are known here, by name: one that runs in place must be.
+
+    Raises:
+        BadInput: with every fault.
+    """
+    if not isinstance(submission, Submission):
+        submission = Submission.load_from_dict(submission)
+    work = _Work(submission, directory or os.getcwd(), clusters or {})  # noqa: PTH109
+    return work.document(owner or this_user(), clean)
+
+
+@cache
+def this_user() -> str:
+    """Return "user@host" of this process."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+class _Work:
+    """One submission that is being prepared."""
+
+    def __init__(
+        self, submission: Submission, directory: str, clusters: Mapping[str, ClusterProfile]
+    ) -> None:
+        self._submission = submission
+        self._directory = directory
+        self._target = _target(submission, directory, clusters)
+        self._problems: list[Problem] = []
+        base = os.path.expanduser(submission.work_base)  # noqa: PTH111
+        self._source = real(os.path.join(self._target.local_root, base))  # noqa: PTH118
+        self._inputs = _INPUTS
+
+    def document(self, owner: str, clean: str) -> Document:
+        """Return the document; raises `BadInput` with every fault."""
+        self._check_source()
+        common, digest = self._common()
+        resources = self._resources()
+        tasks = [
+            self._task(number, task, digest)
+            for number, task in enumerate(self._submission.task_list)
+        ]
+        template = self._template()
+        self._raise_problems()
+        header = self._header(owner, clean, resources, common, template)
+        ordered = in_job_order(tasks, group_size=group_size(resources, len(tasks)))
+        return Document(header=header, tasks=ordered)
+
+    def _check_source(self) -> None:
+        if os.path.isdir(self._source):  # noqa: PTH112
+            return
+        parent, name = os.path.split(self._source)
+        what = f"there is no directory {self._source!r}{near_name(parent, name)}"
+        self._problems.append(Problem("work_base", what))
+        self._raise_problems()
+
+    def _common(self) -> tuple[tuple[str, ...], str]:
+        found = self._inputs.read(self._source, self._submission.forward_common_files)
+        self._add("forward_common_files", found.faults)
+        pairs = [list(pair) for pair in zip(found.names, found.digests, strict=True)]
+        return found.names, task_key("", pairs) if pairs else ""
+
+    def _task(self, number: int, task: Task, common: str) -> TaskSpec:
+        path = inside(task.task_work_path)
+        directory = f"{self._source}/{path}"
+        found = self._inputs.read(directory, task.forward_files)
+        if found.faults:
+            self._add(f"task_list[{number}].forward_files", found.faults)
+        elif self._target.in_place and not found.names:
+            self._check_directory(number, directory, path)
+        backward = _unique(map(inside, task.backward_files))
+        out = task.outlog and inside(task.outlog)
+        err = task.errlog and inside(task.errlog)
+        return TaskSpec(
+            position=number,
+            command=task.command,
+            path=path,
+            forward=found.names,
+            backward=backward,
+            outlog=out,
+            errlog=err,
+            name=task.task_name,
+            key=task_key(
+                common, task.command, path, found.names, found.digests, backward, out, err
+            ),
+        )
+
+    def _check_directory(self, number: int, directory: str, path: str) -> None:
+        if not os.path.isdir(directory):  # noqa: PTH112
+            what = f"there is no directory {directory!r}{near_name(self._source, path)}"
+            self._problems.append(Problem(f"task_list[{number}].task_work_path", what))
+
+    def _resources(self) -> Resources:
+        """Return the resources with the batch type that counts."""
+        given, batch_type = self._submission.resources, self._target.batch_type
+        if batch_type is None or given.batch_type == batch_type:
+            return given
+        return given.model_copy(update={"batch_type": batch_type})
+
+    def _template(self) -> str | None:
+        name = self._submission.resources.strategy.customized_script_header_template_file
+        if name is None:
+            return None
+        path = os.path.join(self._directory, os.path.expanduser(name))  # noqa: PTH111, PTH118
+        try:
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123
+                return file.read()
+        except FileNotFoundError:
+            what = f"there is no file {path!r}{near_name(self._directory, name)}"
+        except OSError as error:
+            what = f"{path!r} cannot be read: {error.strerror}"
+        except UnicodeDecodeError:
+            what = f"{path!r} is no UTF-8 text"
+        self._problems.append(Problem(_TEMPLATE, what))
+        return None
+
+    def _header(
+        self,
+        owner: str,
+        clean: str,
+        resources: Resources,
+        common: tuple[str, ...],
+        template: str | None,
+    ) -> Header:
+        given, target = self._submission, self._target
+        return Header(
+            submission=submission_id(_static(given, target, self._source, template)),
+            owner=owner,
+            cluster=target.cluster,
+            machine=target.machine,
+            name=given.name,
+            source=self._source,
+            work_base=given.work_base,
+            in_place=target.in_place,
+            resources=resources,
+            forward_common=common,
+            backward_common=_unique(map(inside, given.backward_common_files)),
+            header_template=template,
+            policy=_policy(given, target, clean),
+            tasks=len(given.task_list),
+        )
+
+    def _add(self, where: str, faults: Iterable[Fault]) -> None:
+        self._problems += [Problem(where, f"{fault.name!r}: {fault.what}") for fault in faults]
+        if len(self._problems) > _MAX_PROBLEMS:
+            self._raise_problems()
+
+    def _raise_problems(self) -> None:
+        if not self._problems:
+            return
+        cut = len(self._problems) > _MAX_PROBLEMS
+        told = f"… and perhaps more: only {_MAX_PROBLEMS} are shown" if cut else ""
+        raise BadInput(self._problems[:_MAX_PROBLEMS], told)
+
+
+def _target(
+    submission: Submission, directory: str, clusters: Mapping[str, ClusterProfile]
+) -> _Target:
+    if submission.machine is not None:
+        return _inline(submission.machine, directory)
+    name = ClusterName(submission.cluster or "")
+    profile = clusters.get(name)
+    root = (profile and profile.local_root) or "."
+    return _Target(
+        cluster=name,
+        machine=None,
+        local_root=os.path.join(directory, os.path.expanduser(root)),  # noqa: PTH111, PTH118
+        in_place=profile is not None and profile.in_place,
+        retry_count=Policy().retry_count if profile is None else profile.retry_count,
+        batch_type=None if profile is None else profile.batch_type,
+    )
+
+
+def _inline(machine: Machine, directory: str) -> _Target:
+    """Return the target of a machine; thousands of submissions often share one."""
+    key = (id(machine), directory)
+    known = _TARGETS.get(key)
+    if known is not None and known[0] is machine:
+        return known[1]
+    profile = profile_of(machine, directory)
+    root = os.path.expanduser(machine.local_root or ".")  # noqa: PTH111
+    target = _Target(
+        cluster=inline_name(profile),
+        machine=profile.dump(),
+        local_root=os.path.join(directory, root),  # noqa: PTH118
+        in_place=machine.in_place,
+        retry_count=machine.retry_count,
+        batch_type=machine.batch_type,
+    )
+    if len(_TARGETS) >= _REMEMBERED:
+        _TARGETS.clear()
+    _TARGETS[key] = (machine, target)
+    return target
+
+
+def _policy(given: Submission, target: _Target, clean: str) -> Policy:
+    return Policy(
+        continue_on_failure=given.continue_on_failure,
+        retry_count=target.retry_count,
+        ratio_unfinished=given.resources.strategy.ratio_unfinished,
+        clean=clean,
+    )
+
+
+def _static(
+    given: Submission, target: _Target, source: str, template: str | None
+) -> dict[str, Any]:
+    """Return what makes two submissions the same.
+
+    The directory is part of it only as the user wrote it, or in place: a project that was moved is the same work.
+    """
+    return {
+        "cluster": target.cluster,
+        "name": given.name,
+        "work_base": os.path.normpath(given.work_base),
+        "source": source if target.in_place else None,
+        "resources": given.resources.model_dump(mode="json", exclude_defaults=True),
+        "template": template,
+        "forward_common": given.forward_common_files,
+        "backward_common": given.backward_common_files,
+        "tasks": [_static_task(task) for task in given.task_list],
+    }
+
+
+def _static_task(task: Task) -> Sequence[object]:
+    files = (task.forward_files, task.backward_files, task.outlog, task.errlog)
+    return (task.command, inside(task.task_work_path), *files, task.task_name)
+
+
+def _unique(names: Iterator[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+_INPUTS: Final = Inputs()
+#: the machine is held with its target, so that no other can get its id
+_TARGETS: Final[dict[tuple[int, str], tuple[Machine, _Target]]] = {}

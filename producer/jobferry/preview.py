@@ -1,0 +1,95 @@
+"""A dry run's view: the scripts that would be rendered, while nothing is written and nothing is asked.
+
+for name, text in preview(document, settings).files.items():
+print(name, text)
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import UnknownId
+from jobferry_common.models.cluster import ClusterProfile
+from jobferry_common.names import AttemptKey, run_id, token_of
+from jobferry_common.schedulers import scheduler_named
+from jobferry_common.scripts.layout import HIDDEN, Layout
+from jobferry_common.scripts.render import batch_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobferry_common.document import Document
+    from jobferry_common.names import SubmissionId
+    from jobferry_common.settings import Settings
+
+#: stands for the id of the ledger, which a dry run does not ask
+_LEDGER: Final = "ledger"
+_JOB_ARRAY: Final = {"SlurmJobArray": "Slurm"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a submission would become."""
+
+    submission: SubmissionId
+    cluster: str
+    tasks: int
+    jobs: int
+    #: the batch script, the tasks of the first job, their commands; by path below the run's directory
+    files: Mapping[str, str]
+
+
+def preview(document: Document, settings: Settings) -> Preview:
+    """Return what a document would become.
+
+    Raises:
+        UnknownId: the profile of its cluster is not known here.
+        BadInput: its resources cannot be expressed for its scheduler.
+    """
+    header = document.header
+    return Preview(
+        submission=header.submission,
+        cluster=header.cluster,
+        tasks=header.tasks,
+        jobs=header.jobs,
+        files=dict(_files(document, _profile(document, settings))),
+    )
+
+
+def _profile(document: Document, settings: Settings) -> ClusterProfile:
+    header = document.header
+    if header.machine is not None:
+        return ClusterProfile.load_from_dict(header.machine)
+    if header.cluster not in settings.clusters:
+        msg = (
+            f"the scripts for {header.cluster!r} cannot be shown: its profile is with its worker. All "
+            "else was checked; add [clusters.NAME] to the settings here to see them"
+        )
+        raise UnknownId(msg)
+    return settings.clusters[header.cluster]
+
+
+def _files(document: Document, profile: ClusterProfile) -> Iterator[tuple[str, str]]:
+    header, root = document.header, profile.root or document.header.source
+    run = run_id(header.submission, 1)
+    layout = Layout.of(header, run, root, _LEDGER)
+    attempts = [AttemptKey(job, 1) for job in range(header.jobs)]
+    tasks = {0: [(task, document.tasks[task]) for task in header.tasks_of(0)]}
+    home = posixpath.join(root, HIDDEN, "shell")
+    scheduler = scheduler_named(_JOB_ARRAY.get(profile.batch_type, profile.batch_type), home=home)
+    files = batch_files(
+        layout,
+        header,
+        scheduler,
+        token_of(run, attempts),
+        attempts,
+        tasks,
+        login_shell=profile.login_shell,
+        array=bool(scheduler.index_expression()) and len(attempts) > 1,
+        requeue=profile.requeue,
+    )
+    for file in reversed(files):
+        if file.path not in {layout.runtime, layout.environment}:
+            yield posixpath.relpath(file.path, layout.base), file.content.decode("utf-8", "replace")

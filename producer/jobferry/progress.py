@@ -1,0 +1,181 @@
+"""Progress on stderr: the states of jobs, throughput and time left, from the first second on.
+
+    3f2a9c01d5e7-1  ━━━━━━━━━╸━━━━━━━━  480/1000  running 32 · queued 488 · finished 478 · failed 2  41/s  13 s left
+
+On a terminal it is one line that changes; elsewhere a line is printed when the states changed, at most every
+ten seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jobferry_common.messages import is_inline
+from jobferry_common.states import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import TextIO
+
+    from rich.progress import Progress as Bar
+
+    from jobferry_common.ledger.records import ClusterRecord, RunRecord
+
+_ORDER = (
+    JobState.RUNNING,
+    JobState.QUEUED,
+    JobState.SUBMITTING,
+    JobState.PENDING,
+    JobState.EXITED,
+    JobState.FINISHED,
+    JobState.FAILED,
+    JobState.CANCELLED,
+)
+_LINE_SECONDS = 10.0
+_WINDOW_SECONDS = 30.0
+_ENOUGH_SECONDS = 1.0
+
+
+def ended(record: RunRecord) -> int:
+    """Return how many jobs of a run are over."""
+    return sum(count for state, count in record.counts.items() if JobState(state).is_final)
+
+
+def states(counts: Mapping[JobState, int]) -> str:
+    """Return `running 32 · queued 488`: every state that any job is in."""
+    return " · ".join(f"{state} {counts[state]}" for state in _ORDER if counts.get(state))
+
+
+class Pace:
+    """How fast jobs end: over the last half minute, and what that means for the rest."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[float, int]] = []
+
+    def note(self, done: int, now: float) -> None:
+        """Remember that so many jobs had ended at a moment."""
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] > _WINDOW_SECONDS:  # noqa: PLR2004
+            del self._marks[0]
+
+    @property
+    def per_second(self) -> float:
+        """Jobs that ended per second; 0 while that is not known."""
+        (then, few), (now, many) = self._marks[0], self._marks[-1]
+        return (many - few) / (now - then) if now - then >= _ENOUGH_SECONDS else 0.0
+
+    def text(self, left: int) -> str:
+        """Return `41/s  13 s left`, or nothing while nothing is known."""
+        rate = self.per_second
+        if not rate:
+            return ""
+        speed = f"{rate:.0f}/s" if rate >= 1 else f"{rate * 60:.0f}/min"
+        return f"{speed}  {_duration(left / rate)} left" if left else speed
+
+
+class Progress:
+    """The progress of one run; use as a context."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._pace = Pace()
+        self._last = ("", 0.0)
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Progress:
+        """Take the line."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the line back."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, record: RunRecord, hint: str = "") -> None:
+        """Show where a run is, with a word on why it does not go on."""
+        now = time.monotonic()
+        self._pace.note(ended(record), now)
+        parts = (states(record.counts), self._pace.text(record.jobs - ended(record)), hint)
+        text = "  ".join(part for part in parts if part)
+        if self._stream.isatty():
+            self._draw(record, text)
+        elif record.state.is_final or now - self._last[1] >= _LINE_SECONDS:
+            self._print(record, text, now)
+
+    def _print(self, record: RunRecord, text: str, now: float) -> None:
+        line = f"{record.id}  {ended(record)}/{record.jobs}  {text}"
+        if line != self._last[0]:
+            print(line, file=self._stream, flush=True)
+            self._last = (line, now)
+
+    def _draw(self, record: RunRecord, text: str) -> None:
+        if self._bar is None:
+            self._bar = _bar(self._stream)
+            self._bar.add_task(record.id, total=max(record.jobs, 1), states="")
+            self._bar.start()
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=str(record.id),
+            completed=ended(record),
+            states=text,
+        )
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something goes on that may take longer than a second; only on a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+def why_waiting(record: RunRecord, cluster: ClusterRecord | None, worker: str | None) -> str:
+    """Return why a run does not go on, if its cluster is the reason.
+
+    Args:
+        record: the run.
+        cluster: what is known of its cluster; None if no worker ever announced it.
+        worker: who serves the cluster now; None when nobody does.
+    """
+    if record.state.is_final:
+        return "fetching results"
+    if worker is None:
+        own = (
+            "jobferry up"
+            if is_inline(record.cluster)
+            else f"jobferry worker --cluster {record.cluster}"
+        )
+        return f"no worker serves {record.cluster}: {own}"
+    if cluster is not None and cluster.paused:
+        return f"{cluster.name} is paused: {cluster.paused}"
+    return ""
+
+
+def _bar(stream: TextIO) -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[states]}", markup=False),
+        console=Console(file=stream),
+        refresh_per_second=5,
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

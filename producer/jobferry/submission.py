@@ -1,0 +1,307 @@
+"""Submission: what a user builds, changes, hands over and waits for.
+
+    submission = Submission("work", machine=machine, resources=Resources(group_size=1))
+    submission.register_task(Task(command="cat in > out", task_work_path="a", forward_files=["in"]))
+    submission.run_submission()
+
+It holds the words of the user and nothing else. `model()` checks them all at once, `prepare()` looks at the files,
+`submit()` hands over and returns a handle at once. Names and arguments are those of DPDispatcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from jobferry.prepare import prepare
+from jobferry_common.document import group_size, in_job_order
+from jobferry_common.models import reading
+from jobferry_common.models.machine import Machine
+from jobferry_common.models.resources import Resources
+from jobferry_common.models.submission import Submission as Model
+from jobferry_common.models.submission import clean_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from jobferry.client import Client
+    from jobferry.handle import Handle
+    from jobferry_common.document import Document
+    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_common.models.task import Task
+
+#: a machine, its description, or the name of a cluster
+Target = Machine | str | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one script will hold: tasks, and the resources that they share."""
+
+    job_task_list: tuple[Task, ...]
+    resources: Resources
+
+
+class Submission:
+    """A set of tasks with resources, common files and a target."""
+
+    def __init__(  # noqa: PLR0913 - DPDispatcher's arguments
+        self,
+        work_base: str,
+        machine: Target | Resources = None,
+        resources: Resources | Mapping[str, Any] | None = None,
+        forward_common_files: Iterable[str] = (),
+        backward_common_files: Iterable[str] = (),
+        *,
+        task_list: Iterable[Task] = (),
+        continue_on_failure: bool = False,
+        cluster: str | None = None,
+        name: str = "",
+        clean: bool | str = True,
+        previous_submission_hash: str | None = None,
+    ) -> None:
+        """Describe work.
+
+        Args:
+            work_base: the directory of the tasks, below the machine's local_root.
+            machine: where it runs; also a dict, or the name of a cluster that a worker serves.
+            resources: of each job. As second argument in place of a machine it is taken as well.
+            forward_common_files: files or globs below `work_base` that all tasks need.
+            backward_common_files: files or globs below `work_base` that come back.
+            task_list: the tasks; more can be registered.
+            continue_on_failure: a failed job does not end the others.
+            cluster: the name of a cluster, in place of a machine.
+            name: your own word for it, shown in lists.
+            clean: whether files on the cluster are removed at the end: True, False or "on_success".
+            previous_submission_hash: DPDispatcher's; runs are resumed without it.
+        """
+        if isinstance(machine, Resources):
+            machine, resources = None, resources or machine
+        self.work_base = work_base
+        self.machine: Machine | dict[str, Any] | None = None
+        self.cluster = cluster
+        self.resources = resources
+        self.forward_common_files = list(forward_common_files)
+        self.backward_common_files = list(backward_common_files)
+        self.task_list = list(task_list)
+        self.continue_on_failure = continue_on_failure
+        self.name = name
+        self.clean = clean
+        self.previous_submission_hash = previous_submission_hash
+        self.belonging_jobs: list[Job] = []
+        self.handle: Handle | None = None  #: of the last submit
+        if machine is not None:
+            self.bind_machine(machine)
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """Return a submission that says what a model says."""
+        fields = {name: getattr(model, name) for name in Model.model_fields}
+        return cls(**fields)
+
+    @classmethod
+    def load(cls, path: str | Path, *, allow_ref: bool = False, cluster: str | None = None) -> Self:
+        """Read a file whose name ends in .json, .yaml, .yml or .toml.
+
+        Args:
+            path: the file.
+            allow_ref: resolve `{"$ref": "other.json"}`.
+            cluster: the name of a cluster, in place of the file's target.
+
+        Raises:
+            BadInput: with every fault of the file.
+        """
+        label, data = reading.read_file(path, allow_ref=allow_ref)
+        if cluster is not None and isinstance(data, dict):
+            data = _elsewhere(data, cluster)
+        return cls.of(Model.load_from_dict(data, where=label))
+
+    @classmethod
+    def load_from_json(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Read a JSON file; raises `BadInput` with every fault."""
+        return cls.of(Model.load_from_json(path, allow_ref=allow_ref))
+
+    @classmethod
+    def load_from_yaml(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Read a YAML file; raises `BadInput` with every fault."""
+        return cls.of(Model.load_from_yaml(path, allow_ref=allow_ref))
+
+    @classmethod
+    def load_from_toml(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
+        """Read a TOML file; raises `BadInput` with every fault."""
+        return cls.of(Model.load_from_toml(path, allow_ref=allow_ref))
+
+    @classmethod
+    def load_from_dict(cls, data: Mapping[str, Any], *, allow_ref: bool = False) -> Self:
+        """Take plain values, as JSON has them; raises `BadInput` with every fault."""
+        return cls.of(Model.load_from_dict(data, allow_ref=allow_ref))
+
+    deserialize = load_from_dict
+
+    def register_task(self, task: Task) -> None:
+        """Add a task."""
+        self.task_list.append(task)
+
+    def register_task_list(self, task_list: Iterable[Task]) -> None:
+        """Add tasks."""
+        self.task_list.extend(task_list)
+
+    def bind_machine(self, machine: Machine | str | dict[str, Any]) -> Self:
+        """Choose where it runs: a machine, or the name of a cluster."""
+        if isinstance(machine, str):
+            self.machine, self.cluster = None, machine
+        else:
+            self.machine, self.cluster = machine, None
+        return self
+
+    def bind_batch(self, batch: Machine | str | dict[str, Any]) -> Self:
+        """Do what `bind_machine` does, under its older name."""
+        return self.bind_machine(batch)
+
+    def generate_jobs(self) -> None:
+        """Group the tasks into `belonging_jobs`, to be looked at; submitting does not need it."""
+        model = self.model()
+        size = group_size(model.resources, len(model.task_list))
+        ordered = in_job_order(model.task_list, group_size=size)
+        self.belonging_jobs = [
+            Job(job_task_list=tuple(ordered[start : start + size]), resources=model.resources)
+            for start in range(0, len(ordered), size)
+        ]
+
+    def model(self) -> Model:
+        """Return what was said, checked.
+
+        Raises:
+            BadInput: with every fault.
+        """
+        given: dict[str, Any] = {
+            name: getattr(self, name) for name in Model.model_fields if hasattr(self, name)
+        }
+        given["task_list"] = tuple(self.task_list)
+        if given["resources"] is None:
+            del given["resources"]
+        return Model(**given)
+
+    def serialize(self, *, if_static: bool = True) -> dict[str, Any]:
+        """Return plain values that `load_from_dict` takes; secrets are left out.
+
+        Args:
+            if_static: False adds the run's id under "_run", if it was submitted.
+        """
+        plain = self.model().serialize()
+        if not if_static and self.handle is not None:
+            plain["_run"] = self.handle.id
+        return plain
+
+    def prepare(self, *, clusters: Mapping[str, ClusterProfile] | None = None) -> Document:
+        """Check everything, the files included, and return the document that is handed over.
+
+        Args:
+            clusters: the profiles that are known here; None reads the settings if a cluster is named.
+
+        Raises:
+            BadInput: with every fault.
+        """
+        if clusters is None and self.cluster is not None:
+            from jobferry_common.settings import load_settings
+
+            clusters = load_settings().clusters
+        return prepare(self.model(), clean=clean_policy(self.clean), clusters=clusters)
+
+    @property
+    def submission_hash(self) -> str:
+        """The submission's id: the hash of what it says and of the files it reads."""
+        return self.prepare().header.submission
+
+    def submit(self, *, client: Client | None = None, reuse: bool = True) -> Handle:
+        """Hand the work over and return at once.
+
+        Args:
+            client: the way to the broker; None connects, and starts the embedded stack where no broker is set.
+            reuse: join a run of the same submission that is in flight, and take over what an earlier one
+                finished. False starts afresh.
+
+        Raises:
+            BadInput: something is wrong, with every fault.
+            Conflict: another run works in the same directory.
+            BrokerUnreachable: the broker does not answer; nothing was submitted.
+        """
+        from jobferry.submit import submit_one
+
+        self.handle = submit_one(self, client=client, reuse=reuse)
+        return self.handle
+
+    def run_submission(
+        self,
+        *,
+        dry_run: bool = False,
+        exit_on_submit: bool = False,
+        clean: bool | str | None = None,
+        check_interval: float | None = None,
+    ) -> dict[str, Any]:
+        """Submit, show the progress, and return once the results are here.
+
+        Ctrl-C leaves the work running and says how to come back.
+
+        Args:
+            dry_run: check everything and print the scripts; submit nothing.
+            exit_on_submit: return as soon as the work is handed over.
+            clean: whether files on the cluster are removed at the end: True, False or "on_success".
+            check_interval: DPDispatcher's; news arrive by themselves here.
+
+        Raises:
+            WorkFailed: a job failed; the message holds a table of what failed.
+        """
+        del check_interval
+        if clean is not None:
+            self.clean = clean
+        if dry_run:
+            self._print_scripts()
+            return self.serialize()
+        handle = self.submit()
+        if not exit_on_submit:
+            _wait(handle)
+        return self.serialize(if_static=False)
+
+    async def async_run_submission(self, **arguments: Any) -> dict[str, Any]:
+        """Do what `run_submission` does, beside other coroutines."""
+        return await asyncio.to_thread(self.run_submission, **arguments)
+
+    def _print_scripts(self) -> None:
+        from jobferry.preview import preview
+        from jobferry_common.settings import load_settings
+
+        for name, text in preview(self.prepare(), load_settings()).files.items():
+            sys.stdout.write(f"==> {name} <==\n{text}\n")
+
+
+def coming_back(run: str) -> str:
+    """Return how to go on with a run that was left."""
+    return f"run {run} goes on; come back with: jobferry watch {run}, end it with: jobferry cancel {run}"
+
+
+def _wait(handle: Handle) -> None:
+    from jobferry.results import check
+    from jobferry.waiting import wait_shown
+
+    try:
+        record = wait_shown(handle)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\njobferry: {coming_back(handle.id)}\n")
+        raise
+    check(handle.outcome(record))
+
+
+def _elsewhere(data: Mapping[str, Any], cluster: str) -> dict[str, Any]:
+    """Return a submission's plain values with another target; files stay where they are."""
+    machine = data.get("machine") or data.get("batch")
+    rest = {key: value for key, value in data.items() if key not in ("machine", "batch")}
+    root = machine.get("local_root") if isinstance(machine, dict) else None
+    base = rest.get("work_base")
+    if isinstance(root, str) and isinstance(base, str):
+        rest["work_base"] = posixpath.join(root, base)
+    return {**rest, "cluster": cluster}
