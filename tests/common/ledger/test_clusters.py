@@ -1,0 +1,68 @@
+"""What everybody may know of clusters."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from jobferry_common.errors import UnknownId
+from jobferry_common.events import EventStream
+from jobferry_common.ledger import Ledger
+from jobferry_common.states import RunState
+from tests.common.ledger.documents import document, reserve
+
+
+def announce(ledger: Ledger, name: str) -> None:
+    ledger.announce(
+        name, account="alice@hpc", batch_type="Slurm", context_type="Local", worker="login1:77"
+    )
+
+
+def test_an_announced_cluster_is_known(ledger: Ledger) -> None:
+    announce(ledger, "beta")
+    announce(ledger, "alpha")
+    run = ledger.accept(document(tasks=5)).run
+    reserve(ledger, run, [0, 1])
+    ledger.set_cluster("alpha", last_pass=12.5, failures=2)
+    assert [one.name for one in ledger.clusters()] == ["alpha", "beta"]
+    alpha = ledger.cluster("alpha")
+    assert (alpha.account, alpha.batch_type, alpha.worker) == ("alice@hpc", "Slurm", "login1:77")
+    assert (alpha.in_flight, alpha.waiting, alpha.last_pass, alpha.failures) == (2, 3, 12.5, 2)
+
+
+def test_an_unknown_cluster_is_told_with_the_known_ones(ledger: Ledger) -> None:
+    announce(ledger, "beta")
+    with pytest.raises(UnknownId, match=r"'gamma'. Known: beta. Is its worker running\?"):
+        ledger.cluster("gamma")
+    ledger.forget_cluster("beta")
+    assert ledger.clusters() == []
+
+
+def test_a_pause_and_its_end_are_events(ledger: Ledger) -> None:
+    announce(ledger, "alpha")
+    ledger.set_cluster("alpha", paused="too many vanished", paused_by="jobferry")
+    ledger.set_cluster("alpha", failures=1)
+    ledger.set_cluster("alpha", paused="")
+    events = EventStream(ledger).read(None, "0", timedelta())
+    assert [(event.kind, event.cluster, event.state, event.reason) for event in events] == [
+        ("cluster", "alpha", "paused", "too many vanished"),
+        ("cluster", "alpha", "resumed", ""),
+    ]
+
+
+def test_a_field_that_does_not_exist_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(TypeError, match="in_flight, speed"):
+        ledger.set_cluster("alpha", speed=1, in_flight=2)
+
+
+def test_a_profile_stays_as_long_as_a_run_needs_it(ledger: Ledger) -> None:
+    machine = {"batch_type": "Shell", "remote_root": "/scratch"}
+    runs = [ledger.accept(document(i, machine=machine, cluster="inline-1")).run for i in range(2)]
+    assert ledger.profile("inline-1") == machine
+    assert ledger.profile("alpha") is None
+    for run, left in zip(runs, (machine, None), strict=True):
+        ledger.wish_cancel(run)
+        ledger.change_run(run, state=RunState.CANCELLED)
+        ledger.forget(run)
+        assert ledger.profile("inline-1") == left

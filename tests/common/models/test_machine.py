@@ -1,0 +1,192 @@
+"""Machines: DPDispatcher's files, their aliases, and what of them can be submitted to."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobferry_common.errors import BadInput
+from jobferry_common.models import kinds
+from jobferry_common.models.cluster import profile_of
+from jobferry_common.models.machine import Machine
+from jobferry_common.models.profiles import BohriumProfile, OpenApiProfile, SshProfile
+from jobferry_common.models.resources import Resources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SSH: dict[str, Any] = {"hostname": "login.hpc1", "username": "alice"}
+
+
+def plain(**changes: Any) -> dict[str, Any]:
+    machine = {
+        "batch_type": "Slurm",
+        "context_type": "Local",
+        "local_root": ".",
+        "remote_root": "r",
+    }
+    return {**machine, **changes}
+
+
+def problems(data: dict[str, Any]) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        Machine.load_from_dict(data, where="machine.json")
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", kinds.BATCH_TYPES)
+def test_a_batch_type_is_known_by_class_name_and_in_lower_case(name: str) -> None:
+    assert kinds.batch_type(name) == kinds.batch_type(name.lower()) == name
+
+
+@pytest.mark.parametrize("name", kinds.CONTEXTS)
+def test_a_context_is_known_with_and_without_its_suffix_in_any_case(name: str) -> None:
+    for text in (name, name.lower(), f"{name}Context", f"{name}Context".lower(), name.upper()):
+        assert kinds.context_type(text) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["Bohrium", "Lebesgue", "DpCloudServer", "dpcloudserver", "LEBESGUE"]
+)
+def test_bohrium_goes_by_three_names(name: str) -> None:
+    assert kinds.batch_type(name) == "Bohrium"
+    assert kinds.context_type(f"{name}Context") == kinds.context_type(name) == "Bohrium"
+
+
+def test_a_misspelt_batch_type_is_answered_with_the_near_one() -> None:
+    (problem,) = problems(plain(batch_type="Slrum"))
+    assert problem.startswith("machine.json: batch_type: there is no batch type 'Slrum'")
+    assert "did you mean 'Slurm'?" in problem
+
+
+def test_defaults_are_those_of_dpdispatcher() -> None:
+    machine = Machine.load_from_dict(plain())
+    assert machine.retry_count == 3
+    assert machine.clean_asynchronously is False
+    assert machine.symlink is True
+
+
+def test_symlink_can_be_turned_off() -> None:
+    assert Machine.load_from_dict(plain(remote_profile={"symlink": False})).symlink is False
+
+
+def test_local_root_must_stand_in_a_file_but_may_be_null() -> None:
+    assert Machine.load_from_dict(plain(local_root=None)).local_root is None
+    data = plain()
+    del data["local_root"]
+    assert problems(data) == [
+        "machine.json: local_root: is missing; expected the directory of work_base, or null"
+    ]
+    assert Machine(batch_type="Shell", context_type="LazyLocal").local_root is None
+
+
+def test_a_local_machine_needs_its_remote_root() -> None:
+    data = plain()
+    del data["remote_root"]
+    (problem,) = problems(data)
+    assert problem.startswith("machine.json: remote_root: is missing")
+    Machine.load_from_dict({**data, "context_type": "LazyLocal"})
+
+
+def test_an_ssh_profile_has_every_field_of_dpdispatcher() -> None:
+    profile = {
+        **SSH,
+        "password": "x",
+        "port": 2222,
+        "key_filename": "~/.ssh/id",
+        "passphrase": "y",
+        "timeout": 10,
+        "totp_secret": "z",
+        "tar_compress": False,
+        "look_for_keys": True,
+        "execute_command": "true",
+        "proxy_command": None,
+        "archive_chunk_size": 0,
+    }
+    machine = Machine.load_from_dict(plain(context_type="SSHContext", remote_profile=profile))
+    assert isinstance(machine.remote_profile, SshProfile)
+    assert machine.remote_profile.port == 2222
+
+
+def test_faults_of_a_profile_are_told_by_their_path() -> None:
+    found = problems(plain(context_type="ssh", remote_profile={"hostnam": "a", "port": "22"}))
+    assert found == [
+        "machine.json: remote_profile.port: expected a whole number, got '22'",
+        "machine.json: remote_profile.hostnam: is no known key; did you mean 'hostname'?",
+    ]
+
+
+def test_bohrium_takes_project_id_for_program_id() -> None:
+    profile = {"project_id": 7, "input_data": {"_kept": 1}, "email": "a@b"}
+    machine = Machine.load_from_dict(
+        plain(batch_type="lebesgue", context_type="DpCloudServer", remote_profile=profile)
+    )
+    assert isinstance(machine.remote_profile, BohriumProfile)
+    assert machine.remote_profile.program_id == 7
+    assert machine.remote_profile.input_data == {"_kept": 1}
+
+
+def test_openapi_keeps_keys_that_only_the_platform_knows() -> None:
+    profile = {"access_key": "x", "machine_type": "c2", "any": {"thing": 1}}
+    machine = Machine.load_from_dict(
+        plain(batch_type="OpenAPI", context_type="openapi", remote_profile=profile)
+    )
+    assert isinstance(machine.remote_profile, OpenApiProfile)
+    assert machine.serialize()["remote_profile"] == {"machine_type": "c2", "any": {"thing": 1}}
+
+
+@pytest.mark.parametrize("field", ["password", "passphrase", "totp_secret"])
+def test_a_secret_is_never_shown(field: str) -> None:
+    machine = Machine.load_from_dict(
+        plain(context_type="ssh", remote_profile={**SSH, field: "geheim"})
+    )
+    assert "geheim" not in repr(machine)
+    assert "geheim" not in str(machine)
+    assert "geheim" not in json.dumps(machine.serialize())
+    (problem,) = problems(plain(context_type="ssh", remote_profile={**SSH, field: ["geheim"]}))
+    assert "geheim" not in problem
+
+
+def test_a_secret_cannot_travel_with_a_submission() -> None:
+    machine = Machine.load_from_dict(
+        plain(context_type="ssh", remote_profile={**SSH, "password": "geheim"})
+    )
+    with pytest.raises(BadInput) as caught:
+        profile_of(machine, "/")
+    assert "geheim" not in str(caught.value)
+    assert "machine.remote_profile.password: a secret cannot travel" in str(caught.value)
+
+
+@pytest.mark.parametrize("batch", sorted(kinds.LATER_BATCH_TYPES))
+def test_what_comes_later_loads_and_says_so_when_it_is_submitted(batch: str) -> None:
+    machine = Machine.load_from_dict(plain(batch_type=batch))
+    with pytest.raises(
+        BadInput, match="comes with a later version of jobferry; expected one of Shell, Slurm"
+    ):
+        profile_of(machine, "/")
+
+
+def test_a_machine_loads_from_the_older_file_with_resources_beside_it() -> None:
+    resources = {
+        "number_node": 1,
+        "cpu_per_node": 4,
+        "gpu_per_node": 0,
+        "queue_name": "CPU",
+        "group_size": 2,
+    }
+    data = {"batch": plain(batch_type="shell", context_type="local"), "resources": resources}
+    machine = Machine.load_from_dict(data)
+    assert machine.batch.batch_type == "Shell"
+    assert machine.resources == Resources.load_from_dict(data)
+    assert machine.resources is not None
+    assert machine.resources.group_size == 2
+
+
+def test_a_machine_survives_its_own_serialization(tmp_path: Path) -> None:
+    machine = Machine.load_from_dict(plain(remote_profile={"symlink": False}, retry_count=1))
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps(machine.serialize()), encoding="utf-8")
+    assert Machine.load_from_json(path) == machine
+    assert Machine.load_from_json_file(path) == machine

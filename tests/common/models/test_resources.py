@@ -1,0 +1,152 @@
+"""Resources: fields, defaults and faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jobferry_common.document import canonical
+from jobferry_common.errors import BadInput
+from jobferry_common.models.resources import Resources
+
+
+def problems(**fields: Any) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        Resources.load_from_dict({"group_size": 1, **fields}, where="resources.json")
+    return [str(problem).removeprefix("resources.json: ") for problem in caught.value.problems]
+
+
+def test_defaults_are_those_of_dpdispatcher() -> None:
+    resources = Resources(group_size=5)
+    assert resources.serialize() == {
+        "number_node": 1,
+        "cpu_per_node": 1,
+        "gpu_per_node": 0,
+        "queue_name": "",
+        "group_size": 5,
+        "custom_flags": [],
+        "strategy": {
+            "if_cuda_multi_devices": False,
+            "ratio_unfinished": 0.0,
+            "customized_script_header_template_file": None,
+        },
+        "para_deg": 1,
+        "source_list": [],
+        "module_purge": False,
+        "module_unload_list": [],
+        "module_list": [],
+        "envs": {},
+        "prepend_script": [],
+        "append_script": [],
+        "wait_time": 0.0,
+        "kwargs": {
+            "custom_gpu_line": None,
+            "slurm_job_size": None,
+            "pe_name": "mpi",
+            "job_name": None,
+            "gpu_usage": False,
+            "gpu_new_syntax": False,
+            "gpu_exclusive": True,
+            "yarn_path": None,
+            "img_name": None,
+            "mem_limit": None,
+        },
+        "batch_type": None,
+    }
+
+
+def test_the_first_fields_may_be_given_by_position() -> None:
+    assert Resources(1, 4, 2, "gpu", 5) == Resources(  # type: ignore[call-arg]
+        number_node=1, cpu_per_node=4, gpu_per_node=2, queue_name="gpu", group_size=5
+    )
+
+
+def test_a_misspelt_key_is_told_once_with_what_was_meant() -> None:
+    with pytest.raises(BadInput) as caught:
+        Resources(gruop_size=1)  # type: ignore[call-arg]
+    assert str(caught.value) == "resources: gruop_size: is no known key; did you mean 'group_size'?"
+
+
+def test_every_wrong_type_is_told_with_what_was_expected() -> None:
+    found = problems(
+        number_node="1", cpu_per_node=True, module_purge=1, queue_name=5, custom_flags="x"
+    )
+    assert found == [
+        "number_node: expected a whole number, got '1'",
+        "cpu_per_node: expected a whole number, got true",
+        "queue_name: expected text, got 5",
+        "custom_flags: expected a list, got 'x'",
+        "module_purge: expected true or false, got 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("number_node", 0, "at least 1"),
+        ("gpu_per_node", -1, "at least 0"),
+        ("para_deg", 0, "at least 1"),
+        ("group_size", -1, "at least 0"),
+        ("wait_time", -0.5, "at least 0"),
+    ],
+)
+def test_numbers_have_bounds(field: str, value: float, expected: str) -> None:
+    assert problems(**{field: value}) == [f"{field}: expected {expected}, got {value}"]
+
+
+def test_wait_time_may_be_a_whole_number_or_a_fraction() -> None:
+    assert Resources(group_size=1, wait_time=2).wait_time == 2
+    assert Resources(group_size=1, wait_time=0.5).wait_time == 0.5
+    assert problems(wait_time=float("nan")) == ["wait_time: expected a finite number, got nan"]
+
+
+def test_an_environment_variable_is_text_a_number_or_a_list_of_them() -> None:
+    resources = Resources.load_from_dict(
+        {"group_size": 1, "envs": {"A": "x", "B": 4, "C": 0.5, "D": ["1", 2], "_E": "kept"}}
+    )
+    assert resources.envs == {"A": "x", "B": 4, "C": 0.5, "D": ("1", 2), "_E": "kept"}
+    assert problems(envs={"A": {}, "A B": "x"}) == [
+        "envs.A: expected text, a number or a list of them, got {}",
+        "envs.A B: 'A B' is no name of a variable: expected letters, digits and '_', no digit first",
+    ]
+
+
+def test_comments_are_left_out_at_every_level() -> None:
+    resources = Resources.load_from_dict(
+        {"group_size": 1, "_why": "so", "strategy": {"_note": 1}, "kwargs": {"_note": 2}}
+    )
+    assert resources == Resources(group_size=1)
+
+
+def test_the_pe_name_of_sge_has_an_older_name() -> None:
+    resources = Resources.load_from_dict({"group_size": 1, "kwargs": {"sge_pe_name": "smp"}})
+    assert resources.kwargs.pe_name == "smp"
+
+
+def test_an_unknown_key_of_kwargs_is_refused_by_its_path() -> None:
+    assert problems(kwargs={"gpu_usag": True}) == [
+        "kwargs.gpu_usag: is no known key; did you mean 'gpu_usage'?"
+    ]
+
+
+def test_a_gpu_for_each_slot_needs_one_node_with_gpus() -> None:
+    strategy = {"if_cuda_multi_devices": True}
+    found = problems(strategy=strategy, number_node=2)
+    assert found == [
+        "strategy.if_cuda_multi_devices: works on one node only; expected number_node 1",
+        "strategy.if_cuda_multi_devices: needs GPUs; expected gpu_per_node of at least 1",
+    ]
+    Resources.load_from_dict({"group_size": 1, "strategy": strategy, "gpu_per_node": 2})
+
+
+def test_a_flag_is_one_line() -> None:
+    (problem,) = problems(custom_flags=["#SBATCH -x a", "a\nrm -rf x"])
+    assert problem.startswith("custom_flags: 'a\\nrm -rf x' holds a line break")
+
+
+def test_equal_resources_give_equal_text() -> None:
+    one = Resources.load_from_dict({"group_size": 1, "envs": {"B": 1, "A": [1, 2]}})
+    two = Resources.load_from_dict({"envs": {"A": [1, 2], "B": 1}, "group_size": 1})
+    assert canonical(one.serialize()) == canonical(two.serialize())
+    assert Resources.load_from_dict(one.serialize()) == one

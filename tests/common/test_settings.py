@@ -1,0 +1,139 @@
+"""Settings: file and environment, every problem at once, no secret shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry_common.errors import BadInput
+from jobferry_common.settings import Settings, config_path, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def config(home: Path) -> Path:
+    path = home / ".config" / "jobferry" / "config.toml"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+SHELL = """
+[clusters.here]
+batch_type = "Shell"
+context_type = "Local"
+local_root = "/work"
+remote_root = "/scratch"
+"""
+
+
+def test_without_a_file_the_defaults_hold(home: Path) -> None:
+    settings = load_settings()
+    assert settings == Settings()
+    assert settings.broker is None
+    assert config_path() == home / ".config" / "jobferry" / "config.toml"
+
+
+def test_the_file_is_found_where_xdg_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert config_path() == tmp_path / "jobferry" / "config.toml"
+
+
+def test_a_cluster_is_a_table_of_the_file(config: Path) -> None:
+    config.write_text(SHELL)
+    assert load_settings().clusters["here"].remote_root == "/scratch"
+
+
+def test_the_environment_overrides_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text(
+        'broker = "redis://one:1/0"\n[timings]\nlook_seconds = 4\ntick_idle_seconds = 7'
+    )
+    monkeypatch.setenv("JOBFERRY_BROKER", "redis://two:2/0")
+    monkeypatch.setenv("JOBFERRY_TIMINGS__LOOK_SECONDS", "2.5")
+    settings = load_settings()
+    assert settings.broker == "redis://two:2/0"
+    assert settings.timings.look_seconds == 2.5
+    assert settings.timings.tick_idle_seconds == 7
+
+
+def test_jobferry_config_names_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text("threads = 9")
+    monkeypatch.setenv("JOBFERRY_CONFIG", str(tmp_path / "mine.toml"))
+    assert load_settings().threads == 9
+
+
+def test_a_named_file_that_is_missing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBFERRY_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(BadInput, match=r"none\.toml: no such file"):
+        load_settings()
+
+
+def test_every_problem_is_reported_at_once_with_its_path_and_a_near_match(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(
+        "brokr = 'redis://x'\n[timings]\nlok_seconds = 1\nlease_seconds = -1\n"
+        "[clusters.a]\nbatch_type = 'Slurm'\ncontext_type = 'Local'\nremote_rot = '/x'"
+    )
+    monkeypatch.setenv("JOBFERRY_THREADS", "many")
+    with pytest.raises(BadInput) as caught:
+        load_settings()
+    found = {problem.where: problem.what for problem in caught.value.problems}
+    assert "'broker'" in found[f"{config}: brokr"]
+    assert "'look_seconds'" in found[f"{config}: timings.lok_seconds"]
+    assert f"{config}: timings.lease_seconds" in found
+    assert "'remote_root'" in found[f"{config}: clusters.a.remote_rot"]
+    assert "environment: JOBFERRY_THREADS" in found
+
+
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBFERRY_BROKKER", "redis://x")
+    with pytest.raises(BadInput, match="did you mean JOBFERRY_BROKER"):
+        load_settings()
+
+
+def test_variables_that_are_no_settings_may_bear_our_prefix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JOBFERRY_WORKSPACE", "x")
+    assert load_settings() == Settings()
+
+
+def test_a_file_that_is_no_toml_is_told_with_its_line(config: Path) -> None:
+    config.write_text("broker = \n")
+    with pytest.raises(BadInput, match=r"config\.toml: is no TOML: .*line 1"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["a b", "", "inline", "inline-0123456789", "-x", "x" * 64])
+def test_a_bad_name_of_a_cluster_is_refused(config: Path, name: str) -> None:
+    config.write_text(SHELL.replace("[clusters.here]", f'[clusters."{name}"]'))
+    with pytest.raises(BadInput, match="clusters"):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", ["amqp://x", "localhost:6379", "redis+socket://relative"])
+def test_a_broker_that_cannot_be_used_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBFERRY_BROKER", url)
+    with pytest.raises(BadInput, match="JOBFERRY_BROKER"):
+        load_settings()
+
+
+def test_no_secret_is_ever_shown(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBFERRY_BROKER", "redis://:hush@host:6379/0")
+    config.write_text(SHELL + '[clusters.here.remote_profile]\npassword = "hush"\nhostname = "h"\n')
+    try:
+        shown = repr(load_settings())
+    except BadInput as error:
+        shown = str(error)
+    assert "hush" not in shown
+    monkeypatch.setenv("JOBFERRY_BROKER", "ftp://:hush@host")
+    with pytest.raises(BadInput) as caught:
+        load_settings()
+    assert "hush" not in str(caught.value)

@@ -1,0 +1,57 @@
+"""Fixtures that every layer of the tests uses."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry_common.ledger import Ledger
+from tests.testbed.broker import Broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Broker]:
+    """One Valkey for the whole session; a directory of its own, because a socket's path must be short."""
+    with (
+        tempfile.TemporaryDirectory(prefix="jf-") as directory,
+        Broker(Path(directory), appendonly=False) as broker,
+    ):
+        yield broker
+
+
+@pytest.fixture
+def valkey(valkey_server: Broker) -> Iterator[Broker]:
+    """The session's Valkey, empty: `valkey.url`, `valkey.client()`."""
+    client = valkey_server.client()
+    client.flushall()
+    yield valkey_server
+    client.close()
+
+
+@pytest.fixture
+def redis(valkey: Broker) -> Iterator[Redis]:
+    """A client of the session's Valkey, which is empty."""
+    client = valkey.client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    """An empty ledger."""
+    return Ledger(redis)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A temporary directory whose name is short enough for a socket in it."""
+    with tempfile.TemporaryDirectory(prefix="jf-") as directory:
+        yield Path(directory)

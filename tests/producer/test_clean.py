@@ -1,0 +1,105 @@
+"""Cleaning a run: nothing goes before its results are here, files go before the records."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry.clean import clean
+from jobferry_common.errors import Conflict, NoWorker, UnknownId
+from jobferry_common.messages import CLEAN, data_queue_of, queue_key
+from jobferry_common.states import ResultsState, RunState
+from tests.common.ledger.documents import ALPHA, document
+from tests.testbed.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobferry.client import Client
+    from jobferry.handle import Handle
+    from tests.producer.stage import Stage
+
+    Beside = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def handle(client: Client) -> Handle:
+    return client.handle(client.accept(document()).run)
+
+
+def asked(client: Client) -> list[str]:
+    """Return the messages about files that wait for the worker."""
+    found = client.redis.lrange(queue_key(client.settings, data_queue_of(ALPHA)), 0, -1)
+    return [str(message) for message in found]
+
+
+def remove_files_when_asked(client: Client, handle: Handle) -> None:
+    wait_until(lambda: asked(client), "the worker was asked")
+    assert CLEAN in asked(client)[0]
+    client.ledger.change_run(handle.id, results=ResultsState.CLEANED)
+
+
+def test_files_go_first_then_all_that_is_known(
+    client: Client, stage: Stage, handle: Handle, beside: Beside
+) -> None:
+    stage.finish(handle.id)
+    beside(lambda: remove_files_when_asked(client, handle))
+    handle.clean()
+    with pytest.raises(UnknownId):
+        client.ledger.run(handle.id)
+    assert client.kept.load(handle.id) is None
+
+
+def test_what_its_policy_cleaned_already_is_only_forgotten(
+    client: Client, stage: Stage, handle: Handle
+) -> None:
+    stage.finish(handle.id)
+    client.ledger.change_run(handle.id, results=ResultsState.CLEANED)
+    handle.clean()
+    assert asked(client) == []
+    assert client.ledger.runs() == []
+
+
+def test_a_run_in_flight_is_not_cleaned(client: Client, handle: Handle) -> None:
+    with pytest.raises(Conflict, match="in flight"):
+        handle.clean()
+    assert client.ledger.run(handle.id).state is RunState.ACCEPTED
+
+
+def test_results_that_were_not_fetched_are_not_cleaned(client: Client, handle: Handle) -> None:
+    client.ledger.change_run(handle.id, state=RunState.FAILED)
+    with pytest.raises(Conflict, match="not fetched"):
+        handle.clean()
+
+
+def test_without_a_worker_nothing_is_forgotten(
+    client: Client, stage: Stage, handle: Handle
+) -> None:
+    stage.finish(handle.id)
+    with pytest.raises(NoWorker, match="--force"):
+        clean(client, handle.id, patience=0.2)
+    assert client.ledger.run(handle.id).state is RunState.FINISHED
+    assert client.kept.load(handle.id) is not None
+
+
+def test_force_forgets_even_without_a_worker(
+    client: Client, handle: Handle, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.ledger.change_run(handle.id, state=RunState.FAILED)
+    with caplog.at_level(logging.WARNING):
+        clean(client, handle.id, force=True, patience=0.2)
+    assert "forgotten" in caplog.text
+    assert client.ledger.runs() == []
+
+
+def test_force_ends_a_run_in_flight_first(client: Client, handle: Handle, beside: Beside) -> None:
+    def end_when_wished() -> None:
+        wait_until(lambda: client.ledger.cancel_wishes(ALPHA), "the end is wished")
+        client.ledger.change_run(handle.id, state=RunState.CANCELLED)
+        remove_files_when_asked(client, handle)
+
+    beside(end_when_wished)
+    handle.clean(force=True)
+    assert client.ledger.runs() == []

@@ -1,0 +1,55 @@
+"""The names that users import, and how long it takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import jobferry
+
+NAMES = [
+    "AmbiguousId",
+    "BadInput",
+    "BrokerUnreachable",
+    "Client",
+    "Conflict",
+    "Failure",
+    "Handle",
+    "Job",
+    "JobferryError",
+    "Machine",
+    "Resources",
+    "Result",
+    "Submission",
+    "Task",
+    "UnknownId",
+    "WorkFailed",
+    "connect",
+    "submit_many",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert jobferry.__all__ == NAMES
+    assert dir(jobferry) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+    assert getattr(jobferry, name).__doc__
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="submision"):
+        getattr(jobferry, "submision")  # noqa: B009
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, jobferry, jobferry.cli.main;"
+        "print(sorted({'redis', 'pydantic', 'celery', 'kombu', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

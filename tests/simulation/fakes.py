@@ -1,0 +1,259 @@
+"""Host and scheduler of a simulated world: the interfaces are the real ones, what is behind them is not.
+
+cluster = cluster_of(world, settings)
+advance(ledger, cluster, settings, world.clock)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from jobferry_common.errors import (
+    CommandFailed,
+    HostUnreachable,
+    SubmitBusy,
+    SubmitRefused,
+    SubmitUnknown,
+)
+from jobferry_common.models.cluster import ClusterProfile
+from jobferry_common.names import ClusterName, SchedulerId, Token
+from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
+from jobferry_common.states import Outcome
+from jobferry_worker.cluster import Cluster
+from jobferry_worker.reconcile.budget import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from jobferry_common.files import NewFile
+    from jobferry_common.models.resources import Resources
+    from jobferry_common.schedulers.base import Submit
+    from jobferry_common.settings import Settings
+    from tests.simulation.world import Element, World
+
+ALPHA = ClusterName("alpha")
+ROOT = "/far/root"
+
+
+class FakeScheduler:
+    """The `Scheduler` of a world."""
+
+    name = "Fake"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def files(self) -> Sequence[NewFile]:
+        return ()
+
+    def header(self, resources: Resources, *, requeue: bool = False) -> Sequence[str]:
+        return ()
+
+    def job_id_expression(self) -> str:
+        return "$FAKE_ID"
+
+    def index_expression(self) -> str:
+        return "$FAKE_INDEX"
+
+    def submit(self, submit: Submit) -> Argv:
+        size = "" if submit.size is None else str(submit.size)
+        return ("fake", "submit", submit.token, submit.script, size)
+
+    def parse_submit(self, done: Completed) -> SchedulerId:
+        match done.exit_code:
+            case 0:
+                return SchedulerId(done.stdout)
+            case 75:
+                raise SubmitBusy(done.stderr)
+            case 64:
+                raise SubmitRefused(done.stderr)
+            case _:
+                raise SubmitUnknown(done.stderr)
+
+    def element(self, array: SchedulerId, index: int) -> SchedulerId:
+        return SchedulerId(f"{array}_{index}")
+
+    def listing(self, user: str) -> Argv:
+        return ("fake", "list", user)
+
+    def parse_listing(self, done: Completed, cluster: str) -> Listing:
+        told = json.loads(done.checked())
+        if told["cluster"] != cluster:
+            raise CommandFailed(done.argv, 1, f"this is {told['cluster']}")
+        return _listing(told["jobs"])
+
+    def history(self, ids: Collection[SchedulerId], since: datetime) -> Argv:
+        return ("fake", "history", *ids)
+
+    def parse_history(self, done: Completed, cluster: str) -> Listing:
+        return _listing(json.loads(done.checked())["jobs"])
+
+    def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
+        return ("fake", "cancel", *ids)
+
+    def forget(self, ids: Sequence[SchedulerId]) -> Argv | None:
+        return ("fake", "forget", *ids)
+
+    def facts(self) -> Argv:
+        return ("fake", "facts")
+
+    def parse_facts(self, done: Completed) -> Facts:
+        done.checked()
+        world = self._world
+        return Facts(
+            cluster="far", version="1", max_array=world.max_array, history=world.has_history
+        )
+
+
+def _listing(rows: Iterable[Sequence[str | int | None]]) -> Listing:
+    jobs: dict[SchedulerId, Seen] = {}
+    tokens: dict[Token, list[SchedulerId]] = {}
+    for id_, token, state, outcome, code in rows:
+        key, mark = SchedulerId(str(id_)), Token(str(token))
+        jobs[key] = Seen(
+            id=key,
+            phase=Phase(str(state)),
+            token=mark,
+            outcome=Outcome(str(outcome)) if outcome else None,
+            code=None if code is None else int(code),
+        )
+        array = SchedulerId(key.partition("_")[0])
+        if array not in tokens.setdefault(mark, []):
+            tokens[mark].append(array)
+    return Listing(jobs=jobs, tokens=tokens)
+
+
+class FakeHost:
+    """The `Host` of a world."""
+
+    name = "the far side"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def run(
+        self,
+        argv: Argv,
+        *,
+        limit: timedelta,
+        stdin: bytes = b"",
+        directory: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        self._reach()
+        world = self.world
+        world.commands.append(argv[1])
+        if argv[1] == "submit":
+            return self._submit(argv, limit)
+        if argv[1] != "facts" and world.chance(world.chances.outage):
+            world.asked_in_vain += 1
+            return Completed(argv=argv, exit_code=1, stderr="slurmctld does not answer")
+        done = getattr(self, f"_{argv[1]}")(argv)
+        if world.chance(world.chances.answer_lost):
+            raise HostUnreachable(self.name)
+        return Completed(argv=argv, exit_code=0, stdout=done)
+
+    def _submit(self, argv: Argv, limit: timedelta) -> Completed:
+        world = self.world
+        _, _, token, script, size = argv
+        count = int(size) if size else None
+        out = sum(element.state != "ended" for element in world.elements.values())
+        full = world.limit is not None and out + (count or 1) > world.limit
+        if full or world.chance(world.chances.turned_away):
+            return Completed(argv=argv, exit_code=75, stderr="limit of jobs per user")
+        if world.chance(world.chances.submit_delayed):
+            when = world.now + world.random.uniform(0.0, limit.total_seconds())
+            world.delayed.append((when, token, script, count))
+            return Completed(argv=argv, exit_code=124)
+        given = world.submit(token, script, count)
+        if world.chance(world.chances.submit_doubled):
+            world.submit(token, script, count)
+        if world.chance(world.chances.answer_lost):
+            raise HostUnreachable(self.name)
+        return Completed(argv=argv, exit_code=0, stdout=given)
+
+    def _facts(self, argv: Argv) -> str:
+        return "{}"
+
+    def _list(self, argv: Argv) -> str:
+        jobs = [_row(element) for element in self.world.elements.values()]
+        return json.dumps({"cluster": "far", "jobs": jobs})
+
+    def _history(self, argv: Argv) -> str:
+        known = self.world.history
+        return json.dumps({"jobs": [_row(known[key]) for key in argv[2:] if key in known]})
+
+    def _cancel(self, argv: Argv) -> str:
+        self.world.cancel(set(argv[2:]))
+        return ""
+
+    def _forget(self, argv: Argv) -> str:
+        for key in argv[2:]:
+            element = self.world.elements.get(key)
+            if element and element.state == "ended":
+                del self.world.elements[key]
+        return ""
+
+    def user(self) -> str:
+        return "sim"
+
+    def write(self, files: Iterable[NewFile]) -> None:
+        self._reach()
+        self.world.files.update({file.path: file.content for file in files})
+
+    def read(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        self._reach()
+        files = self.world.files
+        return {path: files[path] for path in paths if path in files}
+
+    def create(self, files: Sequence[NewFile]) -> Sequence[bool]:
+        self._reach()
+        made = []
+        for file in files:
+            made.append(file.path not in self.world.files)
+            self.world.files.setdefault(file.path, file.content)
+        return made
+
+    def names(self, directory: str) -> Sequence[str]:
+        self._reach()
+        start = f"{directory}/"
+        inner = (path.removeprefix(start) for path in self.world.files if path.startswith(start))
+        return sorted({name.partition("/")[0] for name in inner})
+
+    def make_directories(self, paths: Iterable[str]) -> None:
+        self._reach()
+
+    def remove(self, paths: Iterable[str]) -> None:
+        self._reach()
+        for path in paths:
+            self.world.files.pop(path, None)
+
+    def remove_tree(self, path: str) -> None:
+        self.remove([name for name in self.world.files if name.startswith(f"{path}/")])
+
+    def _reach(self) -> None:
+        if not self.world.reachable:
+            raise HostUnreachable(self.name)
+
+
+def _row(element: Element) -> tuple[str, str, str, str, int | None]:
+    return (element.id, element.token, element.state, element.outcome, element.code)
+
+
+def cluster_of(world: World, settings: Settings, **profile: int) -> Cluster:
+    """Return the world as a cluster, with nothing remembered."""
+    given = ClusterProfile.load_from_dict(
+        {"batch_type": "Slurm", "context_type": "Local", "remote_root": ROOT, **profile}
+    )
+    return Cluster(
+        name=ALPHA,
+        profile=given,
+        account="sim@far",
+        host=FakeHost(world),
+        scheduler=FakeScheduler(world),
+        root=ROOT,
+        settings=settings,
+        budget=Budget(1000.0, world.clock),
+    )

@@ -1,0 +1,265 @@
+"""A cluster that exists in memory: its clock, its files, its scheduler, and what its jobs do.
+
+    world = World(seed=7)
+    world.tick(5.0)           # five seconds pass: jobs start, claim, run, leave records
+
+Time passes only when a test says so. Everything that chance decides comes from the seed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import random
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from jobferry_common.names import AttemptKey, JobKey, RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START = 1_700_000_000.0
+
+
+@dataclass(kw_only=True)
+class Chances:
+    """How often something goes wrong; each between 0 and 1."""
+
+    task_fails: float = 0.0
+    no_record: float = 0.0  #: killed without a trace, and the scheduler says so
+    vanishes: float = 0.0  #: killed without a trace, and the scheduler forgets it at once
+    signalled: float = 0.0  #: the scheduler's time limit: a provisional record
+    requeued: float = 0.0  #: started again by the scheduler after a provisional record
+    hint_lost: float = 0.0
+    late_record: float = 0.0  #: record and hint are seen up to a minute late
+    answer_lost: float = 0.0  #: a command is carried out, and its answer does not arrive
+    submit_delayed: float = 0.0  #: the submit command times out; the job appears later
+    submit_doubled: float = 0.0  #: one submit command makes two jobs
+    turned_away: float = 0.0  #: the scheduler is busy
+    outage: float = 0.0  #: the scheduler cannot be asked
+
+
+@dataclass(kw_only=True)
+class Element:
+    """A job, or an element of an array, at the scheduler."""
+
+    id: str
+    token: str
+    script: str
+    index: int
+    starts: float
+    state: str = "queued"  #: queued, running, ended
+    outcome: str = ""
+    code: int | None = None
+    attempt: AttemptKey | None = None
+    ends: float = 0.0
+    fate: str = ""
+    over: float = 0.0
+    starts_again: bool = False
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """A time in which the commands of an attempt ran."""
+
+    attempt: AttemptKey
+    id: str
+    start: float
+    end: float | None = None
+    succeeded: bool = False
+
+
+@dataclass
+class World:
+    """The far side."""
+
+    seed: int = 0
+    chances: Chances = field(default_factory=Chances)
+    slots: int = 1000
+    limit: int | None = None  #: most jobs that the scheduler takes of one user
+    longest: float = 30.0  #: of a job
+    keeps: float = 60.0  #: seconds for which ended jobs are listed
+    has_history: bool = False
+    max_array: int = 1000
+
+    def __post_init__(self) -> None:
+        self.now = START
+        self.random = random.Random(self.seed)
+        self.files: dict[str, bytes] = {}
+        #: files that appear later
+        self.late: list[tuple[float, str, bytes]] = []
+        self.elements: dict[str, Element] = {}
+        self.history: dict[str, Element] = {}
+        #: submits that the scheduler carries out later
+        self.delayed: list[tuple[float, str, str, int | None]] = []
+        self.last_id = 0
+        self.executions: dict[JobKey, list[Execution]] = {}
+        self.commands: list[str] = []
+        self.reachable = True
+        self.asked_in_vain = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def submit(self, token: str, script: str, size: int | None) -> str:
+        """Take a job or an array; return its id."""
+        self.last_id += 1
+        id_ = str(self.last_id)
+        for index in range(size or 1):
+            name = id_ if size is None else f"{id_}_{index}"
+            self.elements[name] = Element(
+                id=name,
+                token=token,
+                script=script,
+                index=index,
+                starts=self.now + self.random.uniform(0.0, self.longest / 3),
+            )
+        return id_
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass, in steps small enough that the order of things comes out."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(self.now + 1.0, end)
+            self._step()
+
+    def cancel(self, ids: set[str]) -> None:
+        """End jobs and whole arrays."""
+        for element in self.elements.values():
+            if element.state != "ended" and (
+                element.id in ids or element.id.partition("_")[0] in ids
+            ):
+                if element.state == "running":
+                    self._leave(element, succeeded=False, provisional=True, reason="cancelled")
+                self._end(element, "cancelled")
+
+    def _step(self) -> None:
+        for when, path, content in [late for late in self.late if late[0] <= self.now]:
+            self.files[path] = content
+            self.late.remove((when, path, content))
+        for late in [late for late in self.delayed if late[0] <= self.now]:
+            self.delayed.remove(late)
+            self.submit(*late[1:])
+        running = sum(element.state == "running" for element in self.elements.values())
+        for element in list(self.elements.values()):
+            if element.state == "queued" and element.starts <= self.now and running < self.slots:
+                running += self._start(element)
+            elif element.state == "running" and element.ends <= self.now:
+                self._finish(element)
+            elif element.state == "ended" and element.over + self.keeps < self.now:
+                self._forget(element)
+
+    def _start(self, element: Element) -> bool:
+        control = posixpath.dirname(posixpath.dirname(element.script))
+        lines = self.files[element.script.removesuffix(".sh") + ".list"].decode().split()
+        job, _, attempt = lines[element.index].partition(".")
+        element.attempt = AttemptKey(int(job), int(attempt))
+        claim = f"{control}/claim/{element.attempt}"
+        mine = f"job {element.id}\n".encode()
+        if self.files.setdefault(claim, mine) != mine:
+            self._end(element, "succeeded", code=0)
+            return False
+        element.state = "running"
+        element.ends = self.now + self.random.uniform(0.0, self.longest)
+        element.fate = self._fate()
+        self._of(element).append(Execution(attempt=element.attempt, id=element.id, start=self.now))
+        return True
+
+    def _fate(self) -> str:
+        chances = self.chances
+        for fate in ("task_fails", "no_record", "vanishes", "signalled"):
+            if self.chance(getattr(chances, fate)):
+                return fate
+        return "succeeds"
+
+    def _finish(self, element: Element) -> None:
+        match element.fate:
+            case "succeeds" | "task_fails":
+                well = element.fate == "succeeds"
+                self._leave(element, succeeded=well)
+                self._end(element, "succeeded", code=0)
+            case "no_record":
+                self._end(element, "node_failure")
+            case "vanishes":
+                self._end(element, "node_failure")
+                self._forget(element)
+            case _:
+                self._leave(element, succeeded=False, provisional=True, reason="time limit")
+                if self.chance(self.chances.requeued):
+                    self._stop(element)
+                    element.state, element.starts = "queued", self.now + 5.0
+                else:
+                    self._end(element, "timeout")
+
+    def _leave(
+        self, element: Element, *, succeeded: bool, provisional: bool = False, reason: str = ""
+    ) -> None:
+        """Write the exit record and the hint, as the job's script does."""
+        control = posixpath.dirname(posixpath.dirname(element.script))
+        run = posixpath.basename(control)
+        attempt = element.attempt
+        if attempt is None:
+            return
+        calls = self.files[f"{control}/jobs/{attempt.job}"].decode().splitlines()
+        tasks = [line.split(" ")[1] for line in calls if line.startswith("jf_task ")]
+        code = 0 if succeeded else 3
+        body = [f"task {task} {code} {self.now} {self.now}" for task in tasks]
+        head = [
+            "jobferry 1",
+            f"attempt {attempt}",
+            f"id {element.id}",
+            f"provisional {int(provisional)}",
+            f"started {self.now}",
+            f"ended {self.now}",
+            f"reason {reason}",
+        ]
+        text = "\n".join([*head, *([] if provisional else body), "end", ""]).encode()
+        delay = self.random.uniform(0.0, 60.0) if self.chance(self.chances.late_record) else 0.0
+        self._appear(f"{control}/records/{attempt}", text, delay)
+        if not self.chance(self.chances.hint_lost):
+            spool = self.files[element.script].decode().partition("jf_spool=")[2].split("\n")[0]
+            self._appear(f"{spool}/{run}.{attempt}", b"", delay)
+        if not provisional:
+            self._of(element)[-1].succeeded = succeeded
+
+    def _appear(self, path: str, content: bytes, delay: float) -> None:
+        self.late = [late for late in self.late if late[1] != path]
+        if delay:
+            self.late.append((self.now + delay, path, content))
+        else:
+            self.files[path] = content
+
+    def _stop(self, element: Element) -> None:
+        for execution in self._of(element):
+            if execution.id == element.id and execution.end is None:
+                execution.end = self.now
+
+    def _end(self, element: Element, outcome: str, code: int | None = None) -> None:
+        if element.attempt is not None:
+            self._stop(element)
+        element.state, element.outcome, element.code = "ended", outcome, code
+        element.over = self.now
+
+    def _forget(self, element: Element) -> None:
+        self.history[element.id] = self.elements.pop(element.id)
+
+    def _of(self, element: Element) -> list[Execution]:
+        if element.attempt is None:
+            return []
+        control = posixpath.dirname(posixpath.dirname(element.script))
+        key = JobKey(RunId(posixpath.basename(control)), element.attempt.job)
+        return self.executions.setdefault(key, [])
+
+    def faults(self) -> Iterator[str]:
+        """Return each breach of what jobferry promises."""
+        for key, executions in self.executions.items():
+            done = sorted(executions, key=lambda one: one.start)
+            for one, other in pairwise(done):
+                if one.end is None or other.start < one.end:
+                    yield f"{key} ran twice at once: {one} and {other}"
+                if one.succeeded:
+                    yield f"{key} ran again after it succeeded: {one} and {other}"

