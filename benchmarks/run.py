@@ -41,7 +41,8 @@ _BENCHMARKS: Final[dict[str, Callable[[int, int], Section]]] = {
 _HEAD: Final = """\
 # Benchmarks
 
-Measured by `make bench` with Python {python} on {cores} cores ({machine}), a local Slurm {slurm} of 4 virtual nodes
+Each section was measured by the command that stands in it; `make bench` runs them all.
+The machine: Python {python} on {cores} cores ({machine}), a local Slurm {slurm} of 4 virtual nodes
 with 8 CPUs each, and a Valkey with `appendfsync always`, all on the same machine. Ratios are of measurements made side
 by side, alternating, in one run, on equal commands and files. A figure is the median of its rounds, and the raw values
 are told with the load average of the machine at that moment. Goals that were missed are marked, and explained."""
