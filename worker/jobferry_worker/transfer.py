@@ -14,7 +14,7 @@ import errno
 import logging
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from jobferry_common.names import AttemptKey, submission_of
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState, ResultsState, RunState
 from jobferry_worker.reconcile.lease import Lease
+from jobferry_worker.resuming import is_back, write_marks
 from jobferry_worker.staging import staging_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ _FOR_EVER: Final = frozenset(
 #: how the reason of a run begins while its files cannot be moved, and when a result did not come back
 _WAITS: Final = "its files cannot be moved now: "
 _LACKS: Final = "a result is missing: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """A task of a job that ended."""
+
+    index: int  #: in job order
+    spec: TaskSpec
+    succeeded: bool  #: it left its mark
+    taken: bool  #: an earlier run did it: its results are not in this run's directory
 
 
 class _Work:
@@ -97,6 +108,7 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
             try:
                 cluster.host.make_directories(work.layout.directories)
                 work.staging.stage(work.header, _renewing(work), work.layout)
+                write_marks(ledger, cluster.host, work.header, work.layout, renew)
             except StagingError as error:
                 if not _is_final(error, work, settings):
                     raise
@@ -252,7 +264,11 @@ def _bring(work: _Work, jobs: Sequence[int]) -> None:
 def _bring_all(work: _Work, jobs: Sequence[int]) -> None:
     again = {} if work.header.in_place else work.ledger.done_again(work.run, jobs)
     wanted = [job for job in jobs if job not in again]
-    _note(work, work.staging.collect(work.header, _ended(work, wanted), work.layout))
+    ended = _ended(work, wanted)
+    tasks = ((one.spec, one.succeeded and not one.taken) for one in ended)
+    lacking = work.staging.collect(work.header, tasks, work.layout)
+    _note(work, lacking)
+    _note_done(work, ended, lacking)
     for job, later in again.items():
         _keep_back(work, f"job {job}", later)
     _note_failures(work, jobs)
@@ -286,13 +302,31 @@ def _failed_tasks(content: bytes) -> list[FailedTask]:
     ]
 
 
-def _ended(work: _Work, jobs: Iterable[int]) -> Iterator[tuple[TaskSpec, bool]]:
-    """Return the tasks of jobs that ended, and whether each succeeded: then it left its mark."""
+def _note_done(work: _Work, ended: Iterable[_Ended], lacking: Iterable[Lacking]) -> None:
+    """Keep which tasks need not be done again by a later run: they succeeded, and their results are back."""
+    left = {one.position for one in lacking}
+    done: dict[int, set[int]] = {}
+    for one in ended:
+        if one.succeeded and one.spec.position not in left:
+            done.setdefault(one.index // work.header.group_size, set()).add(one.index)
+    work.ledger.note_done(work.run, done)
+
+
+def _ended(work: _Work, jobs: Sequence[int]) -> list[_Ended]:
+    """Return the tasks of jobs that ended."""
     indices = [index for job in jobs for index in work.header.tasks_of(job)]
     marks = work.cluster.host.read([work.layout.done(index) for index in indices])
     specs = work.ledger.tasks(work.run, indices)
-    for index in indices:
-        yield specs[index], work.layout.done(index) in marks
+    taken = work.ledger.taken_tasks(work.run, jobs)
+    return [
+        _Ended(
+            index=index,
+            spec=specs[index],
+            succeeded=work.layout.done(index) in marks,
+            taken=index in taken,
+        )
+        for index in indices
+    ]
 
 
 def _note(work: _Work, lacking: Sequence[Lacking]) -> None:
@@ -333,7 +367,14 @@ def _bring_common(work: _Work, record: RunRecord) -> None:
         return
     lacking = work.staging.collect_common(work.header, work.layout)
     finished = record.state is RunState.FINISHED
-    _note(work, [one for one in lacking if finished or one.why])
+    _note(
+        work, [one for one in lacking if one.why or (finished and not _is_older(record, work, one))]
+    )
+
+
+def _is_older(record: RunRecord, work: _Work, lacking: Lacking) -> bool:
+    """Tell whether tasks that were taken over left a common result: it is at the producer, not in this run."""
+    return bool(record.taken_over) and is_back(work.header, lacking.path, lacking.name)
 
 
 def _is_to_be_cleaned(work: _Work, record: RunRecord) -> bool:

@@ -21,6 +21,8 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>:due` | sorted set | pending jobs that have a record, by the time they are due |
 | `run:<run>:collect` | set | jobs that ended and whose results are still on the cluster |
 | `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |
+| `run:<run>:done` | hash | job that did not finish → its tasks that did, and whose results are back; a bitmap |
+| `run:<run>:taken` | hash | job → its tasks that an earlier run did, where not all of them; a bitmap |
 | `run:<run>:events` | stream | events of the run; field `j` packs many jobs, `r` is the run itself |
 | `content:<nonce>:…` | as above | what an `accept` brings; it becomes the run's by renaming, or expires |
 | `open:<cluster>` | sorted set | its runs that have not ended |

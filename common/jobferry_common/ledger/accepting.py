@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -27,10 +27,11 @@ from jobferry_common.ledger.pages import (
     pack_page,
     pages_of,
 )
+from jobferry_common.ledger.partly import PartlyPart
 from jobferry_common.ledger.records import Accepted
 from jobferry_common.ledger.script import source_of
 from jobferry_common.ledger.store import refusal
-from jobferry_common.ledger.takeover import taken_over
+from jobferry_common.ledger.takeover import TakenOver, taken_over
 from jobferry_common.names import RunId
 
 if TYPE_CHECKING:
@@ -54,12 +55,11 @@ class _Offer:
     reuse: bool
     nonce: str
     marks: Sequence[str]
-    resumed: str = ""  #: the run whose finished work `records` are
-    records: Mapping[int, str] | None = None  #: jobs that are finished from the start, packed
-    taken: int = 0  #: tasks in them
+    resumed: str = ""  #: the run whose finished work is taken over
+    taken: TakenOver = field(default_factory=TakenOver)
 
 
-class AcceptPart(FlightPart):
+class AcceptPart(FlightPart, PartlyPart):
     """Accepting documents."""
 
     def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
@@ -149,19 +149,20 @@ class AcceptPart(FlightPart):
                 self.batch([*batch, ("EXPIRE", key, _CONTENT_SECONDS)])
                 batch = []
         self.batch(batch)
-        self._bring_records(offer)
+        self._bring_rows(offer, "jobs", offer.taken.jobs)
+        self._bring_rows(offer, "taken", offer.taken.tasks)
 
-    def _bring_records(self, offer: _Offer) -> None:
-        key = self._content(offer, "jobs")
-        rows = list((offer.records or {}).items())
+    def _bring_rows(self, offer: _Offer, what: str, found: Mapping[int, str]) -> None:
+        key = self._content(offer, what)
+        rows = list(found.items())
         for start in range(0, len(rows), _RECORDS_AT_ONCE):
             flat = [part for row in rows[start : start + _RECORDS_AT_ONCE] for part in row]
             self.batch([("HSET", key, *flat), ("EXPIRE", key, _CONTENT_SECONDS)])
 
     def _resumed(self, offer: _Offer, run: RunId) -> _Offer:
-        jobs, tasks = taken_over(self, run, offer.document, now=self.clock())
-        self.batch([("DEL", self._content(offer, "jobs"))])
-        return replace(offer, resumed=run, records=jobs, taken=tasks)
+        taken = taken_over(self, run, offer.document, now=self.clock())
+        self.batch([("DEL", self._content(offer, "jobs"), self._content(offer, "taken"))])
+        return replace(offer, resumed=run, taken=taken)
 
     def _content(self, offer: _Offer, what: str) -> str:
         return self.key("content", offer.nonce, what)
@@ -169,8 +170,8 @@ class AcceptPart(FlightPart):
     def _answer(self, offer: _Offer, word: str, run: RunId) -> Accepted:
         """Return the answer to an offer, or raise what it means."""
         if word == "new":
-            return Accepted(run=run, attached=False, taken_over=offer.taken)
-        self.batch([("DEL", self._content(offer, "pages"), self._content(offer, "jobs"))])
+            return Accepted(run=run, attached=False, taken_over=offer.taken.count)
+        self.batch([("DEL", *(self._content(offer, what) for what in ("pages", "jobs", "taken")))])
         if word == "attached":
             return Accepted(run=run, attached=True, taken_over=self.run(run).taken_over)
         raise Conflict(self._conflict(offer.document.header, word, run))
@@ -210,10 +211,10 @@ def _pieces(document: Document) -> Iterable[tuple[str | int, bytes]]:
 
 
 def _arguments(offer: _Offer, now: float) -> list[Argument]:
-    header, records = offer.document.header, offer.records or {}
+    header, taken = offer.document.header, offer.taken
     pieces = 1 + sum(1 for _ in pages_of(offer.document.tasks))
     profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
     head = (header.submission, offer.nonce, int(offer.reuse), offer.resumed, pieces, f"{now:.3f}")
     place = (header.owner, digest_of(header.source), header.cluster, header.name)
-    size = (header.tasks, header.jobs, offer.taken, len(records), profile)
+    size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks), profile)
     return [*head, *place, *size, *offer.marks]

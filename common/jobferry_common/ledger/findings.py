@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TASKS: Final = 100
 #: fields that one call writes
 _AT_ONCE: Final = 1000
+_FINDINGS: Final = "findings"
 _LACK: Final = "lack"
 _ENDED: Final = frozenset({JobState.FINISHED, JobState.FAILED})
 
@@ -84,22 +85,22 @@ class FindingsPart(Store):
         pairs = [(job, text) for job, tasks in failures.items() if (text := _pack(tasks)) != "[]"]
         for start in range(0, len(pairs), _AT_ONCE):
             flat = [part for pair in pairs[start : start + _AT_ONCE] for part in pair]
-            self.call("note", run, *flat)
+            self.call("note", run, _FINDINGS, *flat)
 
     def failures(self, run: RunId, jobs: Sequence[int]) -> dict[int, list[FailedTask]]:
         """Return the failed tasks of those jobs of which they are known."""
         if not jobs:
             return {}
-        texts = self.ask("HMGET", self.key("run", run, "findings"), *jobs)
+        texts = self.ask("HMGET", self.key("run", run, _FINDINGS), *jobs)
         return {job: _unpack(text) for job, text in zip(jobs, texts, strict=True) if text}
 
     def note_lack(self, run: RunId, text: str) -> None:
         """Keep that a result did not come back: the run is not removed from its cluster by itself."""
-        self.call("note", run, _LACK, text)
+        self.call("note", run, _FINDINGS, _LACK, text)
 
     def lack(self, run: RunId) -> str:
         """Return which result did not come back; empty if all did."""
-        return self.ask("HGET", self.key("run", run, "findings"), _LACK) or ""
+        return self.ask("HGET", self.key("run", run, _FINDINGS), _LACK) or ""
 
 
 def _was_carried_out(record: JobRecord) -> bool:

@@ -1,11 +1,11 @@
 -- Accepts a submission: one transaction.
 -- ARGV: submission, nonce, reuse, resumed, pieces, now, owner, source, cluster, name, tasks, jobs, taken, finished,
---       profile, marks…
+--       partly, profile, marks…
 -- Answers a word and a run: new | attached | foreign | active | busy | resume | gone.
 local submission, nonce, reuse, resumed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local pieces, now, owner, source, cluster = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local name, tasks, jobs, taken, finished = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
-local profile, first_mark = ARGV[15], 16
+local partly, profile, first_mark = tonumber(ARGV[15]), ARGV[16], 17
 
 local number = tonumber(redis.call('HGET', key('submissions'), submission) or '0')
 local last = submission .. '-' .. number
@@ -16,7 +16,8 @@ if old[1] and not is_final(old[1]) then
   if old[2] ~= owner or old[3] ~= source then return {'foreign', last} end
   return {'attached', last}
 end
-local resumable = (old[1] == 'failed' or old[1] == 'cancelled') and tonumber(old[5] or '0') > 0
+local resumable = (old[1] == 'failed' or old[1] == 'cancelled') and (tonumber(old[5] or '0') > 0
+  or redis.call('EXISTS', key('run', last, 'done'), key('run', last, 'taken')) > 0)
 if reuse == '1' and resumable and resumed ~= last then return {'resume', last} end
 
 local directories = key('directories')
@@ -32,8 +33,10 @@ for start = first_mark, #ARGV, 1000 do
   end
 end
 local pages, records = key('content', nonce, 'pages'), key('content', nonce, 'jobs')
+local parts = key('content', nonce, 'taken')
 if redis.call('HLEN', pages) ~= pieces then return {'gone', ''} end
 if redis.call('HLEN', records) ~= finished then return {'gone', ''} end
+if redis.call('HLEN', parts) ~= partly then return {'gone', ''} end
 
 local run = submission .. '-' .. (number + 1)
 local turn = redis.call('INCR', key('turn'))
@@ -44,9 +47,13 @@ if finished > 0 then
   redis.call('RENAME', records, key('run', run, 'jobs'))
   redis.call('PERSIST', key('run', run, 'jobs'))
 end
+if partly > 0 then
+  redis.call('RENAME', parts, key('run', run, 'taken'))
+  redis.call('PERSIST', key('run', run, 'taken'))
+end
 redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'source', source,
   'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
-  'turn', turn, 'first', turn, 'taken', taken, 'resumes', finished > 0 and resumed or '',
+  'turn', turn, 'first', turn, 'taken', taken, 'resumes', tonumber(taken) > 0 and resumed or '',
   'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
 for start = first_mark, #ARGV, 1000 do
   local fields = {}

@@ -6,7 +6,8 @@ if not head[1] then return 0 end
 if not is_final(head[1]) then return -1 end
 local cluster = head[2]
 redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
-  key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'))
+  key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'),
+  key('run', run, 'done'), key('run', run, 'taken'))
 for _, list in ipairs({'runs', 'names', 'open'}) do redis.call('ZREM', key(list), run) end
 redis.call('SREM', key('collect', cluster), run)
 redis.call('SREM', key('inline', cluster), run)
