@@ -68,7 +68,10 @@ def test_a_run_in_flight_is_not_cleaned(client: Client, handle: Handle) -> None:
     assert client.ledger.run(handle.id).state is RunState.ACCEPTED
 
 
-def test_results_that_were_not_fetched_are_not_cleaned(client: Client, handle: Handle) -> None:
+def test_results_that_were_not_fetched_are_not_cleaned(
+    client: Client, stage: Stage, handle: Handle
+) -> None:
+    stage.run_job(handle.id, 0)
     client.ledger.change_run(handle.id, state=RunState.FAILED)
     with pytest.raises(Conflict, match="not fetched"):
         handle.clean()

@@ -49,6 +49,7 @@ def test_waiting_ends_at_its_time(client: Client) -> None:
 
 def test_a_run_that_ended_without_its_results_is_waited_for(client: Client, stage: Stage) -> None:
     handle = accepted(client)
+    stage.run_job(handle.id, 0)
     stage.ledger.change_run(handle.id, state=RunState.CANCELLED)
     with pytest.raises(TimeoutError):
         handle.wait(0.2)

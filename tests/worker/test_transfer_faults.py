@@ -161,6 +161,7 @@ def test_common_results_come_back_at_the_end(ledger: Ledger, tmp_path: Path) -> 
     world = World(ledger, tmp_path, backward_common=("total*",))
     world.stage()
     world.base("total.dat").write_text(LINE)
+    world.succeed(0)
     world.end()
     world.collect()
     assert (world.source / "total.dat").read_text() == LINE

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobferry_common.errors import AmbiguousId, IllegalTransition, UnknownId
+from jobferry_common.events import EventStream
 from jobferry_common.ledger import Ledger
 from jobferry_common.ledger.findings import FailedTask
 from jobferry_common.names import RunId
-from jobferry_common.states import RUN_TRANSITIONS, RunState
+from jobferry_common.states import RUN_TRANSITIONS, ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, document, finish, reserve
 
 if TYPE_CHECKING:
@@ -138,3 +140,27 @@ def test_an_ended_run_waits_for_nothing_more(ledger: Ledger) -> None:
     assert ledger.cluster("alpha").waiting == 4
     ledger.change_run(run, state=RunState.FINISHED)
     assert ledger.cluster("alpha").waiting == 0
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
+def test_of_a_run_that_never_submitted_a_job_there_is_nothing_to_bring(
+    ledger: Ledger, state: RunState
+) -> None:
+    run = ledger.accept(document()).run
+    ledger.change_run(run, state=state)
+    assert ledger.run(run).results is ResultsState.DELIVERED
+    assert ledger.collectable(ALPHA) == [run]  # its files may be there: they are removed later
+
+
+def test_of_a_run_that_submitted_one_the_results_are_waited_for(ledger: Ledger) -> None:
+    run = ledger.accept(document()).run
+    reserve(ledger, run, [0])
+    ledger.change_run(run, state=RunState.CANCELLED)
+    assert ledger.run(run).results is ResultsState.REMOTE
+
+
+def test_that_nothing_is_to_be_brought_is_told_with_the_end(ledger: Ledger) -> None:
+    run = ledger.accept(document()).run
+    ledger.change_run(run, state=RunState.CANCELLED)
+    event = EventStream(ledger).read(run, "0", timedelta(0))[-1]
+    assert (event.state, event.results) == (RunState.CANCELLED, ResultsState.DELIVERED)

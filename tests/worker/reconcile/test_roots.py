@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobferry_common.states import JobState, RunState
+from jobferry_common.states import JobState, ResultsState, RunState
 from tests.simulation.bench import Bench
 from tests.simulation.fakes import ALPHA, ROOT
 from tests.simulation.world import Chances
@@ -61,3 +61,4 @@ def test_a_run_whose_cluster_was_never_reached_can_be_cancelled(bench: Bench) ->
     bench.ledger.wish_cancel(run)
     bench.step()
     assert bench.state(run) is RunState.CANCELLED
+    assert bench.ledger.run(run).results is ResultsState.DELIVERED

@@ -2,7 +2,7 @@
 -- ARGV: run, account, broker, number, was ('' for any), now, then field and value in turn
 local run, account, was, now = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local run_key = key('run', run)
-local head = redis.call('HMGET', run_key, 'state', 'cluster', 'n:pending', 'first', 'owner')
+local head = redis.call('HMGET', run_key, 'state', 'cluster', 'n:pending', 'first', 'owner', 'results')
 if not head[1] then return unknown(run) end
 if stale(account, ARGV[3], ARGV[4]) then return lease_lost(account) end
 local state, cluster = head[1], head[2]
@@ -25,6 +25,8 @@ if was ~= '' and was ~= state then return 0 end
 redis.call('HSET', run_key, unpack(changed))
 if ended then
   redis.call('HSET', run_key, 'finished', now)
+  -- no job was ever submitted (an intent makes a run active), so there is nothing to bring; cleaning may take its time
+  if state == 'accepted' and head[6] == 'remote' then redis.call('HSET', run_key, 'results', 'delivered') end
   redis.call('ZREM', key('open'), run)
   redis.call('ZREM', key('open', cluster), run)
   redis.call('SREM', key('judge', cluster), run)
