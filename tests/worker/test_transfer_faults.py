@@ -12,6 +12,7 @@ import pytest
 from jobferry_common.document import Policy
 from jobferry_common.errors import LeaseLost, StagingError
 from jobferry_common.ledger.findings import FailedTask
+from jobferry_common.ledger.pages import destination_of
 from jobferry_common.names import AttemptKey
 from jobferry_common.states import ResultsState, RunState
 from jobferry_worker.staging.local import Local
@@ -133,7 +134,7 @@ def test_results_of_a_later_run_are_not_overwritten_by_older_ones(
 
 
 def test_two_runs_of_a_submission_bring_results_one_after_the_other(world: World) -> None:
-    account = f"results:{world.record.submission}"
+    account = f"results:{destination_of(world.document.header)}"
     world.stage()
     world.succeed(0)
     held = world.ledger.acquire(account, "another", timedelta(minutes=1))

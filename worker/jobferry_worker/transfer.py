@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import LeaseLost, StagingError, UnreadableOutput
 from jobferry_common.ledger.findings import FailedTask
+from jobferry_common.ledger.pages import destination_of
 from jobferry_common.ledger.records import Change
-from jobferry_common.names import AttemptKey, submission_of
+from jobferry_common.names import AttemptKey
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState, ResultsState, RunState
 from jobferry_worker.reconcile.lease import Lease
@@ -126,8 +127,8 @@ def collect(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) ->
         LeaseLost: it took too long, and somebody else goes on.
     """
     del settings
-    # two runs of a submission bring results to the same places: one after the other
-    results = f"results:{submission_of(run)}"
+    # two runs of a submission from one directory bring results to the same places: one after the other
+    results = f"results:{destination_of(ledger.header(run))}"
     with _held(ledger, f"files:{run}") as renew, _held(ledger, results) as renew_results:
         if renew is None or renew_results is None:
             return

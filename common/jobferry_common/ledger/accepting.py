@@ -21,7 +21,7 @@ from jobferry_common.errors import BrokerUnreachable, Conflict, JobferryError
 from jobferry_common.ledger.flight import FlightPart
 from jobferry_common.ledger.pages import (
     PAGE_TASKS,
-    digest_of,
+    destination_of,
     marks_of,
     pack_header,
     pack_page,
@@ -63,7 +63,7 @@ class AcceptPart(FlightPart, PartlyPart):
     """Accepting documents."""
 
     def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
-        """Make a run of a submission, or attach to the one that carries it out.
+        """Make a run of a submission, or attach to the one that carries it out for this owner and directory.
 
         Args:
             document: the submission.
@@ -71,8 +71,7 @@ class AcceptPart(FlightPart, PartlyPart):
                 submission starts afresh.
 
         Raises:
-            Conflict: another run works in one of its directories, or is the same submission of somebody else
-                or from elsewhere, or is in flight and `reuse` is False.
+            Conflict: another run works in one of its directories, or its own is in flight and `reuse` is False.
             BrokerUnreachable: the broker does not answer; nothing of the run exists unless all of it does.
         """
         offer = _offer(document, reuse=reuse)
@@ -182,15 +181,9 @@ class AcceptPart(FlightPart, PartlyPart):
                 f"this submission is in flight as run {run}, and was to start afresh: wait for it, "
                 f"or `jobferry cancel {run}` first"
             )
-        other = self.header(run)
-        if word == "foreign":
-            return (
-                f"this submission is in flight as run {run} of {other.owner} from {other.source}; here it is "
-                f"{header.owner} from {header.source}. Wait for it, or give it another name"
-            )
         return (
-            f"run {run} of {other.owner} works in a directory under {header.source} that this submission needs: "
-            f"wait for it, or `jobferry cancel {run}` first"
+            f"run {run} of {self.header(run).owner} works in a directory under {header.source} that this "
+            f"submission needs: wait for it, or `jobferry cancel {run}` first"
         )
 
 
@@ -215,6 +208,6 @@ def _arguments(offer: _Offer, now: float) -> list[Argument]:
     pieces = 1 + sum(1 for _ in pages_of(offer.document.tasks))
     profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
     head = (header.submission, offer.nonce, int(offer.reuse), offer.resumed, pieces, f"{now:.3f}")
-    place = (header.owner, digest_of(header.source), header.cluster, header.name)
+    place = (header.owner, destination_of(header), header.cluster, header.name)
     size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks), profile)
     return [*head, *place, *size, *offer.marks]

@@ -57,7 +57,7 @@ class FindingsPart(Store):
         }
 
     def done_again(self, run: RunId, jobs: Sequence[int]) -> dict[int, RunId]:
-        """Return those of a run's jobs that a later run of its submission carried out itself, and which run."""
+        """Return those of a run's jobs that a later run of the same destination carried out, and which run."""
         found: dict[int, RunId] = {}
         for later in self._later(run) if jobs else ():
             texts = self.ask("HMGET", self.key("run", later, "jobs"), *jobs)
@@ -67,7 +67,7 @@ class FindingsPart(Store):
         return found
 
     def ended_later(self, run: RunId) -> RunId | None:
-        """Return the last run of the same submission that began later and has ended; None if there is none."""
+        """Return the last run of the same destination that began later and has ended; None if there is none."""
         ended = {state.value for state in RunState if state.is_final}
         for later in reversed(self._later(run)):
             if self.ask("HGET", self.key("run", later), "state") in ended:
@@ -78,7 +78,10 @@ class FindingsPart(Store):
         submission = submission_of(run)
         last = int(self.ask("HGET", self.key("submissions"), submission) or 0)
         first = int(run.rpartition("-")[2]) + 1
-        return [run_id(submission, number) for number in range(first, last + 1)]
+        later = [run_id(submission, number) for number in range(first, last + 1)]
+        asked = [("HGET", self.key("run", one), "destination") for one in (run, *later)]
+        ours, *theirs = self.batch(asked)
+        return [one for one, its in zip(later, theirs, strict=True) if its and its == ours]
 
     def note_failures(self, run: RunId, failures: Mapping[int, Iterable[FailedTask]]) -> None:
         """Keep which tasks of failed jobs failed."""

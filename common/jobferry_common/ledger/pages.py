@@ -92,6 +92,11 @@ def marks_of(header: Header, tasks: Iterable[TaskSpec]) -> list[str]:
     ]
 
 
+def destination_of(header: Header) -> str:
+    """Return what stands for a submission of an owner with its directory: its runs bring results to the same places."""
+    return digest_of(header.submission, header.owner, header.source)
+
+
 def digest_of(*parts: str) -> str:
     """Return eleven characters that stand for these texts."""
     text = "\0".join(parts).encode(errors="surrogateescape")

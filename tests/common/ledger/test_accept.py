@@ -56,14 +56,50 @@ def test_the_same_submission_attaches_while_it_is_in_flight(ledger: Ledger) -> N
     assert ledger.accept(document()) == Accepted(run=first.run, attached=True)
 
 
-@pytest.mark.parametrize("other", [{"owner": "bob@laptop"}, {"source": "/elsewhere"}])
-def test_it_does_not_attach_for_another_owner_or_place(
+@pytest.mark.parametrize("other", [{"owner": "bob@desk"}, {"source": "/elsewhere"}])
+def test_from_another_owner_or_place_it_is_another_run(
     ledger: Ledger, other: dict[str, str]
 ) -> None:
+    here: dict[str, Any] = {"source": "/here"}
+    there = {**here, **other}
+    first = ledger.accept(document(**here)).run
+    second = ledger.accept(document(**there))
+    assert second == Accepted(run=RunId("000000000001-2"), attached=False)
+    assert ledger.accept(document(**here)) == Accepted(run=first, attached=True)
+    assert ledger.accept(document(**there)) == Accepted(run=second.run, attached=True)
+
+
+def test_a_copy_takes_nothing_over_and_each_resumes_its_own(ledger: Ledger) -> None:
+    for source, job in (("/one", 0), ("/two", 1)):
+        submission = document(source=source)
+        run = ledger.accept(submission)
+        assert run.taken_over == 0
+        finish(ledger, run.run, job)
+        end(ledger, run.run, RunState.FAILED)
+    for source, job in (("/one", 0), ("/two", 1)):
+        again = ledger.accept(document(source=source))
+        assert again.taken_over == 1
+        assert ledger.job(again.run, job).state is JobState.FINISHED
+
+
+def test_copies_that_are_submitted_together_get_a_run_each(ledger: Ledger) -> None:
+    answers = ledger.accept_many([document(source=source) for source in ("/one", "/two", "/one")])
+    told = [(one.run, one.attached) for one in answers if isinstance(one, Accepted)]
+    names = [RunId("000000000001-1"), RunId("000000000001-2")]
+    assert told == [(names[0], False), (names[1], False), (names[0], True)]
+
+
+def test_results_of_a_copy_are_not_kept_back_for_those_of_the_other(ledger: Ledger) -> None:
+    first, second = (ledger.accept(document(source=source)).run for source in ("/one", "/two"))
+    finish(ledger, second, 0)
+    end(ledger, second, RunState.FAILED)
+    assert (ledger.done_again(first, [0]), ledger.ended_later(first)) == ({}, None)
+
+
+def test_another_user_of_the_same_directory_waits_for_it(ledger: Ledger) -> None:
     run = ledger.accept(document(source="/here")).run
-    fields: dict[str, Any] = {"source": "/here", **other}
-    with pytest.raises(Conflict, match=f"in flight as run {run} of alice@laptop from /here"):
-        ledger.accept(document(**fields))
+    with pytest.raises(Conflict, match=f"run {run} of alice@laptop works in a directory"):
+        ledger.accept(document(source="/here", owner="bob@laptop"))
 
 
 def test_without_reuse_a_submission_in_flight_is_a_conflict(ledger: Ledger) -> None:

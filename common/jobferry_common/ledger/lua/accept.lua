@@ -1,22 +1,22 @@
 -- Accepts a submission: one transaction.
--- ARGV: submission, nonce, reuse, resumed, pieces, now, owner, source, cluster, name, tasks, jobs, taken, finished,
+-- ARGV: submission, nonce, reuse, resumed, pieces, now, owner, destination, cluster, name, tasks, jobs, taken, finished,
 --       partly, profile, marks…
--- Answers a word and a run: new | attached | foreign | active | busy | resume | gone.
+-- Answers a word and a run: new | attached | active | busy | resume | gone.
+-- The same submission of another owner, or from another directory, is another run: it neither attaches nor resumes.
 local submission, nonce, reuse, resumed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local pieces, now, owner, source, cluster = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local pieces, now, owner, destination, cluster = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local name, tasks, jobs, taken, finished = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local partly, profile, first_mark = tonumber(ARGV[15]), ARGV[16], 17
 
 local number = tonumber(redis.call('HGET', key('submissions'), submission) or '0')
-local last = submission .. '-' .. number
-local old = redis.call('HMGET', key('run', last), 'state', 'owner', 'source', 'nonce', 'n:finished')
-if old[1] and old[4] == nonce then return {'new', last} end
+local last = redis.call('HGET', key('destinations'), destination) or ''
+local old = redis.call('HMGET', key('run', last), 'state', 'nonce', 'n:finished')
+if old[1] and old[2] == nonce then return {'new', last} end
 if old[1] and not is_final(old[1]) then
   if reuse ~= '1' then return {'active', last} end
-  if old[2] ~= owner or old[3] ~= source then return {'foreign', last} end
   return {'attached', last}
 end
-local resumable = (old[1] == 'failed' or old[1] == 'cancelled') and (tonumber(old[5] or '0') > 0
+local resumable = (old[1] == 'failed' or old[1] == 'cancelled') and (tonumber(old[3] or '0') > 0
   or redis.call('EXISTS', key('run', last, 'done'), key('run', last, 'taken')) > 0)
 if reuse == '1' and resumable and resumed ~= last then return {'resume', last} end
 
@@ -41,6 +41,7 @@ if redis.call('HLEN', parts) ~= partly then return {'gone', ''} end
 local run = submission .. '-' .. (number + 1)
 local turn = redis.call('INCR', key('turn'))
 redis.call('HSET', key('submissions'), submission, number + 1)
+redis.call('HSET', key('destinations'), destination, run)
 redis.call('RENAME', pages, key('run', run, 'pages'))
 redis.call('PERSIST', key('run', run, 'pages'))
 if finished > 0 then
@@ -51,7 +52,7 @@ if partly > 0 then
   redis.call('RENAME', parts, key('run', run, 'taken'))
   redis.call('PERSIST', key('run', run, 'taken'))
 end
-redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'source', source,
+redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'destination', destination,
   'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
   'turn', turn, 'first', turn, 'taken', taken, 'resumes', tonumber(taken) > 0 and resumed or '',
   'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)

@@ -1,10 +1,13 @@
 -- Removes all of a run that has ended.
 -- ARGV: run; answers 1, 0 if it was not there, -1 if it has not ended
 local run = ARGV[1]
-local head = redis.call('HMGET', key('run', run), 'state', 'cluster')
+local head = redis.call('HMGET', key('run', run), 'state', 'cluster', 'destination')
 if not head[1] then return 0 end
 if not is_final(head[1]) then return -1 end
 local cluster = head[2]
+if head[3] and redis.call('HGET', key('destinations'), head[3]) == run then
+  redis.call('HDEL', key('destinations'), head[3])
+end
 redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
   key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'),
   key('run', run, 'done'), key('run', run, 'taken'))
