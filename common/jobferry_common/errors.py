@@ -12,7 +12,7 @@ JobferryError                      exit code 1
 │   ├── BrokerUnreachable          Redis or Valkey does not answer
 │   ├── HostUnreachable            the machine of a cluster does not answer
 │   └── NoWorker                   nobody serves the cluster
-├── LeaseLost                      another worker holds the account, or the broker forgot us
+├── LeaseLost                      another worker holds the cluster, or the broker forgot us
 ├── StagingError                   a file could not be brought or fetched, with its path
 └── SchedulerError
     ├── CommandFailed              a command exited non-zero
@@ -104,7 +104,7 @@ class NoWorker(Unreachable):
 
 
 class LeaseLost(JobferryError):  # noqa: N818
-    """Another worker holds the account now, or the broker was restarted."""
+    """Another worker holds the cluster now, or the broker was restarted."""
 
 
 class StagingError(JobferryError):

@@ -242,15 +242,22 @@ def _row(element: Element) -> tuple[str, str, str, str, int | None]:
     return (element.id, element.token, element.state, element.outcome, element.code)
 
 
-def cluster_of(world: World, settings: Settings, **profile: int) -> Cluster:
+def cluster_of(
+    world: World,
+    settings: Settings,
+    *,
+    name: ClusterName = ALPHA,
+    account: str = "sim@far",
+    **profile: int,
+) -> Cluster:
     """Return the world as a cluster, with nothing remembered."""
     given = ClusterProfile.load_from_dict(
         {"batch_type": "Slurm", "context_type": "Local", "remote_root": ROOT, **profile}
     )
     return Cluster(
-        name=ALPHA,
+        name=name,
         profile=given,
-        account="sim@far",
+        account=account,
         host=FakeHost(world),
         scheduler=FakeScheduler(world),
         root=ROOT,

@@ -129,8 +129,8 @@ class Storm:
         for key, value in backup.items():
             redis.restore(key, 0, value)
         redis.set("jobferry:fences", fences)
-        redis.delete("jobferry:lease:sim@far/alpha")
-        redis.hset("jobferry:accounts", "sim@far/alpha", "another broker")
+        redis.delete("jobferry:lease:cluster/alpha")
+        redis.hset("jobferry:accounts", "cluster/alpha", "another broker")
         self._backup = None
 
 

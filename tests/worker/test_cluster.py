@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,16 @@ def test_clusters_of_an_account_share_its_budget_and_not_its_lease(tmp_path: Pat
     assert one.account == other.account
     assert one.budget is other.budget
     assert one.lease != other.lease
+
+
+def test_workers_of_a_cluster_on_two_hosts_take_one_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = opened(tmp_path)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    there = opened(tmp_path)
+    assert here.account != there.account
+    assert here.lease == there.lease
 
 
 def test_the_root_is_a_real_path(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ class Cluster:
 
     @property
     def lease(self) -> str:
-        """The name of its lease. Clusters of one account do not wait for each other: a run belongs to one of them."""
-        return f"{self.account}/{self.name}"
+        """The name of its lease: the same for every worker of the cluster, on whatever host it runs."""
+        return f"cluster/{self.name}"
 
     @property
     def login_shell(self) -> bool:

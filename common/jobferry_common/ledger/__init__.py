@@ -41,8 +41,8 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `cluster:<cluster>` | hash | what its worker says of it |
 | `profile:<cluster>` | string | profile of an inline machine; goes with its last run |
 | `inline:<cluster>` | set | the runs that need this profile |
-| `accounts` | hash | account → the broker's run id when last read back; `root of`, `scheduler of <cluster>` → its id |
-| `lease:<account>` | hash | holder, number, broker; expires by itself |
+| `accounts` | hash | `cluster/<cluster>` → the broker's run id when read back; `root of …`, `scheduler of …` → its id |
+| `lease:<name>` | hash | holder, number, broker; expires by itself. `cluster/<cluster>`: the right to act there |
 | `fences` | string | counter of leases; only grows |
 | `events` | stream | events of runs and clusters, the last 10,000 or so |
 | `settled` | string | written to wait for the disk, see `durability.py` |

@@ -4,7 +4,7 @@
     report.next_look          # seconds until the next pass is worth while
     report.stage              # runs whose files are to be brought there
 
-A pass takes the account's lease, or leaves at once. It proves whom it talks to, reads back what the broker may have
+A pass takes the cluster's lease, or leaves at once. It proves whom it talks to, reads back what the broker may have
 forgotten, and then goes through rounds (observe, plan, apply) until nothing changes any more.
 """
 

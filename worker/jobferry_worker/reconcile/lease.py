@@ -1,6 +1,6 @@
 """The lease of a pass: taken once, renewed before each effect so that it outlasts the effect's limit.
 
-with Lease.take(ledger, "alice@hpc1/hpc1", lasting=timedelta(seconds=30)) as lease:
+with Lease.take(ledger, "cluster/hpc1", lasting=timedelta(seconds=30)) as lease:
     lease.keep(timedelta(seconds=60))      # now a command of 60 s may run
 """
 
@@ -36,28 +36,28 @@ _serial: Final = count()
 
 
 class Lease:
-    """An account's lease that is held."""
+    """A lease that is held."""
 
-    def __init__(self, ledger: Ledger, account: str, fence: Fence, lasting: timedelta) -> None:
+    def __init__(self, ledger: Ledger, name: str, fence: Fence, lasting: timedelta) -> None:
         self._ledger = ledger
-        self._account = account
+        self._name = name
         self._lasting = lasting
         self._until = time.monotonic() + lasting.total_seconds()
         self.fence = fence
 
     @classmethod
-    def take(cls, ledger: Ledger, account: str, lasting: timedelta) -> Lease | None:
+    def take(cls, ledger: Ledger, name: str, lasting: timedelta) -> Lease | None:
         """Take the lease; None while somebody else has it.
 
         A lease of a process of this very machine that is dead is taken away at once: what that process may
         have left running is bounded by its time limit, and the claims stand against it.
         """
         me = holder()
-        fence = ledger.acquire(account, me, lasting)
-        if fence is None and (old := ledger.lease(account)) and is_dead(old.holder):
+        fence = ledger.acquire(name, me, lasting)
+        if fence is None and (old := ledger.lease(name)) and is_dead(old.holder):
             logger.info("Took over from %s, which is gone.", old.holder, extra={"action": "take"})
-            fence = ledger.acquire(account, me, lasting, displace=old.fence)
-        return None if fence is None else cls(ledger, account, fence, lasting)
+            fence = ledger.acquire(name, me, lasting, displace=old.fence)
+        return None if fence is None else cls(ledger, name, fence, lasting)
 
     def keep(self, effect: timedelta = timedelta(0)) -> None:
         """Make sure that the lease outlasts an effect that takes up to so long.
@@ -69,8 +69,8 @@ class Lease:
         if time.monotonic() + needed.total_seconds() < self._until:
             return
         lasting = max(effect + _MARGIN, self._lasting)
-        if not self._ledger.renew(self._account, self.fence, lasting):
-            msg = f"another worker holds {self._account} now, or the broker was restarted"
+        if not self._ledger.renew(self._name, self.fence, lasting):
+            msg = f"another worker holds {self._name} now, or the broker was restarted"
             raise LeaseLost(msg)
         self._until = time.monotonic() + lasting.total_seconds()
 
@@ -86,7 +86,7 @@ class Lease:
     ) -> None:
         """Give the lease back; without a broker it ends by itself."""
         try:
-            self._ledger.release(self._account, self.fence)
+            self._ledger.release(self._name, self.fence)
         except JobferryError as trouble:
             logger.debug("The lease ends by itself: %s", trouble, extra={"action": "release"})
 

@@ -52,7 +52,7 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
     """Submit pending jobs of a run with one command.
 
     Raises:
-        LeaseLost: somebody else holds the account.
+        LeaseLost: somebody else holds the cluster.
         HostUnreachable: the machine does not answer.
     """
     try:

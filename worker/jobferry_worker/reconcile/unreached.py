@@ -22,7 +22,7 @@ def cancel_unsubmitted(p: Pass) -> None:
     """Cancel the pending jobs of the runs that somebody wants cancelled, and end those of which nothing is out.
 
     Raises:
-        LeaseLost: somebody else holds the account.
+        LeaseLost: somebody else holds the cluster.
     """
     if p.ledger.remembered(p.cluster.lease) not in (None, p.lease.fence.broker):
         return  # the broker may have forgotten that they were submitted
