@@ -127,9 +127,15 @@ class _Trial:
             ),
             tasks=1,
         )
-        # a spool of its own, so that no ledger wonders about its hint
+        # a spool of its own, so that no pass wonders about its hint
         base = f"{cluster.root}/{HIDDEN}/{self._run}"
-        self._layout = Layout(root=cluster.root, base=base, run=self._run, ledger=self._run)
+        self._layout = Layout(
+            root=cluster.root,
+            base=base,
+            run=self._run,
+            ledger=service.ledger.id,
+            cluster=self._run,
+        )
         self._token = token_of(self._run, [_ATTEMPT])
         self._id: SchedulerId | None = None
         self._record: ExitRecord | None = None

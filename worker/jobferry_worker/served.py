@@ -183,7 +183,8 @@ class Served:
         if cluster is None:
             return False
         try:
-            return bool(cluster.host.names(spool(cluster.root, self._service.ledger.id)))
+            hints = spool(cluster.root, self._service.ledger.id, cluster.name)
+            return bool(cluster.host.names(hints))
         except (JobferryError, OSError) as error:
             logger.debug("The spool of %s cannot be read: %s", self.name, error)
             return False

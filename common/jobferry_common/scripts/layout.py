@@ -1,7 +1,7 @@
 """Where everything of a run lies on a cluster.
 
     <root>/.jobferry/id                          proves that the root is the one we know
-    <root>/.jobferry/spool/<ledger>/             hints: `<run>.<job>.<attempt>`, empty files
+    <root>/.jobferry/spool/<ledger>/<cluster>/   hints: `<run>.<job>.<attempt>`, empty files
     <base>/.jobferry/<run>/                      all that jobferry writes beside the user's files ("control")
         runtime.sh environment.sh prepend.sh append.sh
         batch/<token>.sh  batch/<token>.list     one submit command; line i+1 of the list belongs to index i
@@ -10,7 +10,8 @@
 
 `<base>` is `<root>/<run>`, or the producer's own directory when tasks run in place.
 
-    >>> layout = Layout(root="/scratch/a", base="/scratch/a/5e7-1", run=RunId("5e7-1"), ledger="1f")
+    >>> run = RunId("5e7-1")
+    >>> layout = Layout(root="/scratch/a", base="/scratch/a/5e7-1", run=run, ledger="1f", cluster="hpc1")
     >>> layout.record(AttemptKey(7, 2))
     '/scratch/a/5e7-1/.jobferry/5e7-1/records/7.2'
 """
@@ -40,9 +41,9 @@ def id_file(root: str) -> str:
     return posixpath.join(root, HIDDEN, "id")
 
 
-def spool(root: str, ledger: str) -> str:
-    """Return the directory where jobs leave their hints for the ledger of that id."""
-    return posixpath.join(root, HIDDEN, "spool", ledger)
+def spool(root: str, ledger: str, cluster: str) -> str:
+    """Return the directory where jobs of a cluster leave their hints for the ledger of that id."""
+    return posixpath.join(root, HIDDEN, "spool", ledger, cluster)
 
 
 def parse_hint(name: str) -> tuple[RunId, AttemptKey] | None:
@@ -61,12 +62,13 @@ class Layout:
     base: str  #: the tasks' work base
     run: RunId
     ledger: str  #: id of the ledger: two ledgers may share a root
+    cluster: str  #: its name: so may two clusters of one ledger
 
     @classmethod
     def of(cls, header: Header, run: RunId, root: str, ledger: str) -> Layout:
         """Return the layout of a run under a cluster's root."""
         base = header.source if header.in_place else posixpath.join(root, run)
-        return cls(root=root, base=base, run=run, ledger=ledger)
+        return cls(root=root, base=base, run=run, ledger=ledger, cluster=header.cluster)
 
     @property
     def control(self) -> str:
@@ -76,7 +78,7 @@ class Layout:
     @property
     def spool(self) -> str:
         """Directory of the hints."""
-        return spool(self.root, self.ledger)
+        return spool(self.root, self.ledger, self.cluster)
 
     @property
     def id_file(self) -> str:

@@ -25,7 +25,9 @@ def test_in_place_a_run_works_in_the_producers_directory() -> None:
     layout = Layout.of(replace(HEADER, in_place=True), RUN, "/home/alice", "1f")
     assert layout.base == "/home/alice/work"
     assert layout.control == f"/home/alice/work/.jobferry/{RUN}"
-    assert layout.spool == spool("/home/alice", "1f") == "/home/alice/.jobferry/spool/1f"
+    assert (
+        layout.spool == spool("/home/alice", "1f", "hpc1") == "/home/alice/.jobferry/spool/1f/hpc1"
+    )
     assert layout.id_file == id_file("/home/alice") == "/home/alice/.jobferry/id"
 
 

@@ -111,7 +111,8 @@ class Workbench:
     @property
     def layout(self) -> Layout:
         root = str(self.directory)
-        return Layout(root=root, base=f"{root}/{self.run_id}", run=self.run_id, ledger="1f")
+        base = f"{root}/{self.run_id}"
+        return Layout(root=root, base=base, run=self.run_id, ledger="1f", cluster="alpha")
 
     def path(self, relative: str) -> Path:
         """Return a path below the tasks' work base."""

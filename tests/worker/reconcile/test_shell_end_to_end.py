@@ -11,6 +11,7 @@ from jobferry_common.document import Document, Header, Policy, TaskSpec
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.models.resources import Resources
 from jobferry_common.names import ClusterName, SubmissionId
+from jobferry_common.scripts.layout import spool
 from jobferry_common.settings import Settings, Timings
 from jobferry_common.states import JobState, Outcome, RunState
 from jobferry_worker.cluster import open_cluster
@@ -89,7 +90,8 @@ def test_tasks_run_and_their_records_end_the_jobs(here: Here) -> None:
         "two\n",
         "three\n",
     ]
-    assert here.cluster.host.names(f"{here.directory}/.jobferry/spool/{here.ledger.id}") == []
+    hints = spool(str(here.directory), here.ledger.id, here.cluster.name)
+    assert here.cluster.host.names(hints) == []
 
 
 def test_a_failed_task_is_tried_again_and_only_that(here: Here) -> None:

@@ -35,7 +35,7 @@ def header(source: Path, *, in_place: bool = True) -> Header:
 
 
 def layout(source: Path, run: str = "5e7-1") -> Layout:
-    return Layout(root=str(source), base=str(source), run=RunId(run), ledger="1f")
+    return Layout(root=str(source), base=str(source), run=RunId(run), ledger="1f", cluster="a")
 
 
 def test_nothing_is_moved(tmp_path: Path) -> None:

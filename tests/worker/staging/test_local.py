@@ -55,7 +55,9 @@ class Place:
         self.source = top / "source"
         self.root = top / "root"
         self.base = self.root / RUN
-        self.layout = Layout(root=str(self.root), base=str(self.base), run=RUN, ledger="1f")
+        self.layout = Layout(
+            root=str(self.root), base=str(self.base), run=RUN, ledger="1f", cluster="a"
+        )
         self.put(self.source / "t" / "in", "input")
 
     def put(self, path: Path, text: str = "") -> None:
@@ -373,7 +375,9 @@ def test_clean_removes_the_run_and_nothing_else(place: Place) -> None:
 
 
 def test_clean_refuses_a_directory_that_is_not_the_runs(place: Place) -> None:
-    strange = Layout(root=str(place.root), base=str(place.source), run=RUN, ledger="1f")
+    strange = Layout(
+        root=str(place.root), base=str(place.source), run=RUN, ledger="1f", cluster="a"
+    )
     with pytest.raises(StagingError, match="it is left alone"):
         Local(symlink=True).clean(strange)
     assert place.source.exists()

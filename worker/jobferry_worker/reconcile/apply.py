@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from jobferry_common.errors import SchedulerError
 from jobferry_common.files import NewFile
 from jobferry_common.ledger.records import Change
-from jobferry_common.scripts.layout import spool
 from jobferry_common.scripts.records import WorkerClaim, parse_claim, worker_claim
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import actions, health, readback
@@ -42,7 +41,7 @@ def apply(p: Pass, planned: Iterable[Action]) -> None:
     """Carry out every action but questions, in order.
 
     Raises:
-        LeaseLost: somebody else holds the account; what was done stays done.
+        LeaseLost: somebody else holds the cluster; what was done stays done.
         HostUnreachable, SchedulerError, StagingError: the cluster fails; the next pass goes on from what it sees.
     """
     for action in planned:
@@ -139,8 +138,7 @@ def _end(p: Pass, action: actions.EndRun) -> None:
 
 
 def _tidy(p: Pass, action: actions.Tidy) -> None:
-    directory = spool(p.cluster.root, p.ledger_id)
-    p.remove([f"{directory}/{name}" for name in action.names])
+    p.remove([f"{p.spool}/{name}" for name in action.names])
     kill_here("after-tidy")
 
 

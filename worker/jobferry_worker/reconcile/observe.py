@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import UnknownId, UnreadableOutput
-from jobferry_common.scripts.layout import parse_hint, spool
+from jobferry_common.scripts.layout import parse_hint
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import listing
@@ -101,7 +101,7 @@ def _hints(p: Pass) -> tuple[dict[Try, str], tuple[str, ...]]:
     """Return what jobs left in the spool, and what else is there."""
     found: dict[Try, str] = {}
     strange: list[str] = []
-    for name in p.names(spool(p.cluster.root, p.ledger_id))[:_HINTS]:
+    for name in p.names(p.spool)[:_HINTS]:
         if hint := parse_hint(name):
             found[Try(*hint)] = name
         elif not name.startswith("."):

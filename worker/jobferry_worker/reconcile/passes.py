@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BrokerUnreachable, JobferryError, StagingError
-from jobferry_common.scripts.layout import Layout
+from jobferry_common.scripts.layout import Layout, spool
 from jobferry_worker.reconcile.snapshot import Patience
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class Pass:
     def name(self) -> ClusterName:
         """The cluster's name."""
         return self.cluster.name
+
+    @property
+    def spool(self) -> str:
+        """The directory in which the cluster's jobs leave their hints."""
+        return spool(self.cluster.root, self.ledger_id, self.name)
 
     @property
     def memory(self) -> Memory:

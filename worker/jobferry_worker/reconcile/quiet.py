@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.scripts.layout import spool
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile.snapshot import OUT
 
@@ -47,4 +46,4 @@ class Quiet:
             return False
         if p.ledger.cancel_wishes(p.name) or p.ledger.to_judge(p.name):
             return False
-        return not p.names(spool(p.cluster.root, p.ledger_id))
+        return not p.names(p.spool)
