@@ -42,7 +42,7 @@ class QuickLedger(Ledger):
 class Bench:
     """One worker, its ledger and its cluster."""
 
-    def __init__(self, redis: Redis, world: World | None = None, **profile: int) -> None:
+    def __init__(self, redis: Redis, world: World | None = None, **profile: Any) -> None:
         self.world = world or World()
         self.redis = redis
         self.ledger = QuickLedger(redis, clock=self.world.clock)
