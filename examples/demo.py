@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobferry import Handle
     from jobferry_common.events import Event
 
 TEXTS = {
@@ -31,6 +33,8 @@ TEXTS = {
     "gypsy": "around the cape with a leaking hull",
     "hispaniola": "fifteen men and a map with a cross",
 }
+#: for the end of a run that is cancelled
+PATIENCE_SECONDS = 20
 #: reads its text, writes what it counted
 COUNT = "sleep 1; wc -w < text.txt > words.txt"
 #: fails the first time it runs, because a file of its first try is not there yet
@@ -52,13 +56,14 @@ def own_stack(directory: Path) -> Iterator[None]:
     (directory / "config.toml").touch()
     os.environ["JOBFERRY_CONFIG"] = str(directory / "config.toml")
     os.environ["JOBFERRY_STACK__DIRECTORY"] = str(directory / "stack")
+    os.environ["JOBFERRY_STACK__IDLE_MINUTES"] = "1"  # should this program be killed
     os.environ["JOBFERRY_TIMINGS__RETRY_SECONDS"] = "1"
     from jobferry import stack
     from jobferry_common.settings import load_settings
 
     settings = load_settings()
-    stack.up(settings)
     try:
+        stack.up(settings)
         yield
     finally:
         stack.down(settings)
@@ -92,13 +97,25 @@ def run(directory: Path) -> None:
     say(
         f"Submitted {len(TEXTS)} tasks in {handle.status().jobs} jobs: run {handle.id}. What happens:"
     )
-    for event in handle.events():
-        if event.job is not None and (what := story(event)):
-            print(f"  job {event.job}: {what}", flush=True)
+    with ended_with_us(handle):
+        for event in handle.events():
+            if event.job is not None and (what := story(event)):
+                print(f"  job {event.job}: {what}", flush=True)
     result = handle.result()
     say(f"All {result.finished} jobs finished. The words that the tasks counted:")
     for name in TEXTS:
         print(f"  {name:11} {(directory / 'work' / name / 'words.txt').read_text().strip():>2}")
+
+
+@contextmanager
+def ended_with_us(handle: Handle) -> Iterator[None]:
+    """Cancel the run if this program is told to end before it is over."""
+    try:
+        yield
+    except SystemExit:
+        handle.cancel()
+        handle.wait(PATIENCE_SECONDS)
+        raise
 
 
 def story(event: Event) -> str:
@@ -119,8 +136,22 @@ def say(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
+def end_cleanly() -> None:
+    """Leave nothing behind when somebody ends this program; they need to say so only once."""
+
+    def end(number: int, _: object) -> None:
+        for again in signals:
+            signal.signal(again, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        signal.signal(number, end)
+
+
 def main() -> None:
     """Run the whole demonstration."""
+    end_cleanly()
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="jobferry-demo-"))
     say("Starting a broker, a worker and a beat on this machine …")

@@ -13,7 +13,7 @@ Keys beside the ledger's, under the same prefix. All but `mq:` go away by themse
 | `mq:…` | – | kombu's: queues, bindings, unacknowledged messages |
 | `worker:<queue>`, `beat` | string | "host:pid" of who serves, as a sign of life |
 | `tick:<queue>:<rhythm>` | string | a beat has ticked of late |
-| `asked:<task>:<run>`, `moving:<task>:<run>` | string | a message for a move waits; somebody is at it |
+| `asked:<task>:<run>`, `moving:<task>:<run>` | string | a message for a move waits; somebody is at it, or it rests |
 | `tried:<task>:<cluster>…` | string | how many processes died of a piece of work |
 | `checkup:<ticket>` | string | the JSON of a cluster's test |
 | `client` | string | a client of an embedded stack came |
@@ -59,6 +59,8 @@ INLINE: Final = "inline"
 #: and they share one queue
 INLINE_QUEUE: Final = "jobferry.inline"
 
+#: stands in the place of who moves a run's files while nobody does, because the last try failed
+RESTING: Final = "resting"
 #: what the connections of an embedded stack's own processes are called at the broker
 STACK_CLIENT: Final = "jobferry-stack"
 #: names the process without which an embedded stack's worker has no purpose
@@ -188,6 +190,16 @@ def client_name() -> str | None:
 def client_key(settings: Settings) -> str:
     """Return the key by which a client tells an embedded stack that it came."""
     return f"{settings.prefix}client"
+
+
+def moving_key(settings: Settings, task: str, run: str) -> str:
+    """Return the key that holds who moves a run's files, or `RESTING`."""
+    return f"{settings.prefix}moving:{task}:{run}"
+
+
+def is_moving(redis: Redis, settings: Settings, task: str, run: str) -> bool:
+    """Return True while somebody is at a move of a run's files."""
+    return alive(redis, moving_key(settings, task, run)) not in (None, RESTING)
 
 
 def checkup_key(settings: Settings, ticket: str) -> str:

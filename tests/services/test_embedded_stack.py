@@ -20,7 +20,7 @@ from jobferry.stack.record import is_alive, read_record
 from jobferry_common.broker import connect
 from jobferry_common.errors import BrokerUnreachable
 from jobferry_common.settings import Settings, load_settings
-from tests.testbed.processes import checked, run, wait_until
+from tests.testbed.processes import checked, lives, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,12 +154,7 @@ def test_what_a_killed_supervisor_left_behind_is_no_hindrance(settings: Settings
     assert not stack.status(settings).runs
     assert stack.up(settings).runs
     assert supervisor(settings) != old
-    wait_until(lambda: not _runs(worker), "the orphaned worker has ended")
-
-
-def _runs(pid: int) -> bool:
-    state = run(["ps", "-o", "stat=", "-p", str(pid)]).stdout.strip()
-    return bool(state) and not state.startswith("Z")
+    wait_until(lambda: not lives(worker), "the orphaned worker has ended")
 
 
 def test_it_ends_by_itself_when_nobody_needs_it(
@@ -190,7 +185,7 @@ def test_it_ends_when_its_directory_is_removed(settings: Settings) -> None:
     stack.up(settings)
     home, pid = Home.of(settings), supervisor(settings)
     shutil.rmtree(home.directory)
-    wait_until(lambda: not _runs(pid), "the supervisor has ended")
+    wait_until(lambda: not lives(pid), "the supervisor has ended")
     assert stack.up(settings).runs
     assert supervisor(settings) != pid
 

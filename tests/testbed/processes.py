@@ -79,6 +79,12 @@ def checked(
     return done.stdout
 
 
+def lives(pid: int) -> bool:
+    """Return whether a process runs, of whomever it is a child: one that ended and was not waited for does not."""
+    state = run(["ps", "-o", "stat=", "-p", str(pid)]).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
 class Process:
     """A background process in a session of its own; what it prints goes to a file.
 

@@ -40,6 +40,15 @@ def test_a_move_that_failed_rests(redis: Redis) -> None:
     assert not moves.begin(STAGE, RUN)
     (mark,) = redis.keys("*moving*")
     assert 0 < redis.ttl(mark) <= 60
+    assert not messages.is_moving(redis, Settings(), STAGE, RUN)
+
+
+def test_a_move_under_way_is_seen(redis: Redis) -> None:
+    moves = Moves(redis, Settings(), "a:1")
+    moves.begin(STAGE, RUN)
+    assert messages.is_moving(redis, Settings(), STAGE, RUN)
+    moves.end(STAGE, RUN)
+    assert not messages.is_moving(redis, Settings(), STAGE, RUN)
 
 
 def test_the_marks_of_a_dead_process_go_away_and_those_of_a_live_one_stay(redis: Redis) -> None:

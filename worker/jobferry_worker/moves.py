@@ -1,7 +1,8 @@
 """Which moves of bulk data are asked for, and which are under way, over all workers of a broker.
 
     jobferry:asked:<task>:<run>     a message for it waits in the data queue
-    jobferry:moving:<task>:<run>    somebody is at it (see `lease.holder`), renewed while that process lives
+    jobferry:moving:<task>:<run>    somebody is at it (see `lease.holder`), renewed while that process lives;
+                                    or "resting": the last try failed, and the next one is not due
 
 Both go away by themselves: a lost message or a dead worker costs a minute, never the move.
 """
@@ -35,18 +36,18 @@ class Moves:
 
     def ask(self, task: str, cluster: str, run: RunId) -> bool:
         """Send a message for a move, unless one waits or somebody is at it."""
-        holder = self._redis.get(self._key("moving", task, run))
+        holder = self._redis.get(messages.moving_key(self._settings, task, run))
         if holder and not is_dead(str(holder)):
             return False
-        if not self._redis.set(self._key("asked", task, run), self._who, nx=True, ex=_SECONDS):
+        if not self._redis.set(self._asked(task, run), self._who, nx=True, ex=_SECONDS):
             return False
         messages.send(self._redis, self._settings, task, [cluster, run])
         return True
 
     def begin(self, task: str, run: RunId) -> bool:
         """Take a move; False when somebody is at it."""
-        key = self._key("moving", task, run)
-        self._redis.delete(self._key("asked", task, run))
+        key = messages.moving_key(self._settings, task, run)
+        self._redis.delete(self._asked(task, run))
         if not self._take(key):
             return False
         with self._guard:
@@ -65,11 +66,11 @@ class Moves:
 
     def end(self, task: str, run: RunId, *, rest_seconds: float = 0.0) -> None:
         """Give a move back; nobody takes it again before `rest_seconds` have passed."""
-        key = self._key("moving", task, run)
+        key = messages.moving_key(self._settings, task, run)
         with self._guard:
             self._mine.discard(key)
         if rest_seconds:
-            self._redis.set(key, self._who, px=int(rest_seconds * 1000))
+            self._redis.set(key, messages.RESTING, px=int(rest_seconds * 1000))
         else:
             self._redis.delete(key)
 
@@ -80,5 +81,5 @@ class Moves:
         for key in keys:
             self._redis.expire(key, _SECONDS)
 
-    def _key(self, what: str, task: str, run: RunId) -> str:
-        return f"{self._settings.prefix}{what}:{task}:{run}"
+    def _asked(self, task: str, run: RunId) -> str:
+        return f"{self._settings.prefix}asked:{task}:{run}"

@@ -1,4 +1,8 @@
-"""When nobody needs a stack any more: no run is open, no client is connected, and none came of late."""
+"""When nobody needs a stack any more: no run is open, no client is connected, and none came of late.
+
+Results that are on their way count as well. Those that cannot be brought are tried for a day after their run ended;
+a stack that is started later tries again.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,25 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.broker import connect, guarded
-from jobferry_common.errors import BrokerUnreachable
-from jobferry_common.messages import STACK_CLIENT, client_key
+from jobferry_common.errors import BrokerUnreachable, UnknownId
+from jobferry_common.ledger.ledger import Ledger
+from jobferry_common.messages import COLLECT, STACK_CLIENT, client_key, is_moving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
 
     from jobferry.stack.home import Home
+    from jobferry_common.names import RunId
     from jobferry_common.settings import Settings
 
 logger: Final = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 5.0
 _PATIENCE: Final = timedelta(seconds=5)
+#: since the end of a run, in which its results are worth a stack that nobody else needs
+_TRIED_SECONDS: Final = 24 * 3600.0
 
 
 class Idle:
@@ -52,10 +62,22 @@ class Idle:
                     redis.exists(f"{self._settings.prefix}open")
                     or redis.getdel(client_key(self._settings))
                     or any(map(_is_foreign, redis.client_list()))
+                    or self._has_results(redis)
                 )
-        except BrokerUnreachable as error:
+        except (BrokerUnreachable, UnknownId) as error:  # or a run was cleaned at this moment
             logger.debug("idle or not: %s", error)
             return False
+
+    def _has_results(self, redis: Redis) -> bool:
+        """Return True while results of runs that ended are being brought, or are still worth a try."""
+        ledger = Ledger(redis, prefix=self._settings.prefix)
+        since = time.time() - _TRIED_SECONDS
+        for run in _undelivered(ledger):
+            if is_moving(redis, self._settings, COLLECT, run):
+                return True
+            if (ledger.run(run).finished or 0.0) > since:
+                return True
+        return False
 
     def _connected(self) -> Redis:
         if self._redis is None:
@@ -63,6 +85,11 @@ class Idle:
             redis.connection_pool.connection_kwargs["client_name"] = STACK_CLIENT
             self._redis = redis
         return self._redis
+
+
+def _undelivered(ledger: Ledger) -> Iterator[RunId]:
+    for cluster in ledger.clusters():
+        yield from ledger.collectable(cluster.name)
 
 
 def _is_foreign(client: dict[str, str]) -> bool:
