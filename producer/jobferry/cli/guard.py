@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,8 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _INTERRUPTED = 130
-_UNEXPECTED = 1
+#: exit code of what nobody foresaw
+UNEXPECTED = 1
 _log = logging.getLogger(__name__)
+
+
+class OutputFailed(OSError):  # noqa: N818 - reads better than ...Error
+    """What is printed cannot be written."""
 
 
 class Commands(TyperGroup):
@@ -43,9 +47,8 @@ def guarded(run: Callable[[], Any], *, debug: bool) -> Any:  # noqa: ANN401
             raise
         complain(str(error))
         raise typer.Exit(error.exit_code) from None
-    except BrokenPipeError:
-        _leave_stdout()
-        raise typer.Exit(0) from None
+    except (BrokenPipeError, OutputFailed):  # see `output`
+        raise
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except Exception as error:  # the boundary of the program
@@ -53,7 +56,7 @@ def guarded(run: Callable[[], Any], *, debug: bool) -> Any:  # noqa: ANN401
             raise
         _log.debug("unexpected", exc_info=True, extra={"action": "unexpected_error"})
         complain(_unexpected(error))
-        raise typer.Exit(_UNEXPECTED) from None
+        raise typer.Exit(UNEXPECTED) from None
 
 
 def complain(message: str) -> None:
@@ -75,8 +78,3 @@ def _is_usage(error: Exception) -> bool:
 
 def _wants_debug(ctx: typer.Context) -> bool:
     return bool(ctx.params.get("debug")) or bool(os.environ.get("JOBFERRY_DEBUG"))
-
-
-def _leave_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter does not fail to flush it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,8 @@ from jobferry.cli.options import Json, RunArgument
 from jobferry.cli.show import note, print_json_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobferry.client import Client
     from jobferry.handle import Handle
     from jobferry.logs import Line
@@ -54,7 +56,7 @@ def logs(
             show(line)
             printed += 1
         if not printed:
-            note(_nothing(places))
+            note(_nothing(places, specs))
 
 
 def _chosen(client: Client, handle: Handle, task: str | None) -> list[TaskSpec]:
@@ -70,12 +72,13 @@ def _chosen(client: Client, handle: Handle, task: str | None) -> list[TaskSpec]:
     return first[:_MANY_TASKS]
 
 
-def _nothing(places: Places) -> str:
-    if places.base is None:
+def _nothing(places: Places, specs: Sequence[TaskSpec]) -> str:
+    logs = (places.log(spec, name) for spec in specs for name in (spec.outlog, spec.errlog))
+    if places.base is None and not any(logs):
         return (
             "nothing to show: its files on the cluster cannot be seen from here, and none came back"
         )
-    return "nothing was printed so far"
+    return "nothing was printed"
 
 
 def print_json(line: Line) -> None:

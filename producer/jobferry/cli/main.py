@@ -14,6 +14,7 @@ import typer
 
 from jobferry.cli import clusters, events, logs, runs, serve, stack, submit, watch
 from jobferry.cli.guard import Commands
+from jobferry.cli.output import output
 
 _HELP = "Ferry batch jobs to clusters, and their results back."
 _FURTHER = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -73,7 +74,8 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="jobferry")
+    with output():
+        app(prog_name="jobferry")
 
 
 if __name__ == "__main__":

@@ -215,8 +215,19 @@ def test_logs_show_what_came_back(
     assert jobferry("logs", run, "task.1", "--json").json_lines == [
         {"task": 1, "name": "task.1", "stream": "outlog", "text": "line of 1"}
     ]
-    assert "nothing" in jobferry("logs", run, "2").err
+    assert "none came back" in jobferry("logs", run, "2").err
     assert jobferry("logs", run, "7").code == 2
+
+
+def test_logs_of_a_silent_task_are_empty(
+    jobferry: Command, client: Client, stage: Stage, tmp_path: Path
+) -> None:
+    run = submitted(client, source=str(tmp_path))
+    (tmp_path / "task.1").mkdir()
+    (tmp_path / "task.1/log").touch()
+    stage.finish(run)
+    done = jobferry("logs", run, "1")
+    assert (done.code, done.out, done.err) == (0, "", "nothing was printed\n")
 
 
 def test_events_of_a_run_are_told_in_order(jobferry: Command, client: Client, stage: Stage) -> None:
