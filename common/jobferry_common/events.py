@@ -46,7 +46,7 @@ class Event:
     """Something that happened."""
 
     kind: str  #: "run", "job" or "cluster"
-    state: str  #: a `JobState`, a `RunState`, or "paused" and "resumed" of a cluster
+    state: str  #: a `JobState`, a `RunState`, or "paused", "draining", "resumed" of a cluster
     at: float  #: Unix time
     cursor: str  #: read on from here
     run: RunId | None = None

@@ -147,10 +147,10 @@ def _worker(settings: Settings, redis: Redis, name: str) -> Finding:
 def _cluster(record: ClusterRecord) -> Iterator[Finding]:
     if not record.paused:
         return
+    name = record.name
     step = (
-        "Resume it: `jobferry cluster resume`."
+        f"Resume it: `jobferry cluster resume {name}`."
         if record.paused_by == "operator"
-        else "It is tried again by itself; `jobferry cluster test` tells what is wrong."
+        else f"It is tried again by itself; `jobferry cluster test {name}` tells what is wrong."
     )
-    what = f"paused: {record.paused}"
-    yield Finding(ok=False, name=f"cluster {record.name}", what=what, next_step=step)
+    yield Finding(ok=False, name=f"cluster {name}", what=record.halt, next_step=step)

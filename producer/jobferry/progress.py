@@ -154,7 +154,7 @@ def why_waiting(record: RunRecord, cluster: ClusterRecord | None, worker: str | 
         )
         return f"no worker serves {record.cluster}: {own}"
     if cluster is not None and cluster.paused:
-        return f"{cluster.name} is paused: {cluster.paused}"
+        return f"{cluster.name} is {cluster.halt}"
     return ""
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _TEXTS: Final = ("account", "batch_type", "context_type", "paused", "paused_by", "worker")
 _NUMBERS: Final = ("probe_at", "last_pass", "last_look")
-_FIELDS: Final = frozenset((*_TEXTS, *_NUMBERS, "failures"))
+_FIELDS: Final = frozenset((*_TEXTS, *_NUMBERS, "failures", "draining"))
+#: of each cluster
+_QUESTIONS: Final = 4
 
 
 class ClustersPart(Store):
@@ -34,7 +36,7 @@ class ClustersPart(Store):
         )
 
     def set_cluster(self, name: str, **fields: str | float) -> None:
-        """Set fields of a cluster's record; a pause or its end is an event.
+        """Set fields of a cluster's record; a pause, a drain or their end is an event.
 
         Raises:
             TypeError: `ClusterRecord` has no such field, or it is counted by the ledger itself.
@@ -83,14 +85,15 @@ class ClustersPart(Store):
                 ("HGETALL", self.key("cluster", name)),
                 ("SCARD", self.key("flight", name)),
                 ("HGET", self.key("waiting"), name),
+                ("SCARD", self.key("collect", name)),
             ]
         answers = self.batch(commands)
-        rows = zip(names, answers[::3], answers[1::3], answers[2::3], strict=True)
-        return [_record(name, row, flying, waits) for name, row, flying, waits in rows if row]
+        rows = [answers[start : start + _QUESTIONS] for start in range(0, len(answers), _QUESTIONS)]
+        return [_record(name, *row) for name, row in zip(names, rows, strict=True) if row[0]]
 
 
 def _record(
-    name: str, row: Mapping[str, str], in_flight: int, waiting: str | None
+    name: str, row: Mapping[str, str], in_flight: int, waiting: str | None, to_bring: int
 ) -> ClusterRecord:
     known: dict[str, Any] = {field: row.get(field, "") for field in _TEXTS}
     known |= {field: float(row.get(field, 0)) for field in _NUMBERS}
@@ -99,5 +102,8 @@ def _record(
         failures=int(float(row.get("failures", 0))),
         in_flight=in_flight,
         waiting=int(waiting or 0),
+        to_bring=to_bring,
+        draining=bool(row.get("draining")),
+        since=float(row.get("since", 0)),
         **known,
     )

@@ -137,6 +137,19 @@ class ClusterRecord:
     in_flight: int = 0
     waiting: int = 0
     worker: str = ""  #: host name and pid of who serves it
+    draining: bool = False  #: it is paused in order to be left without any work
+    since: float = 0.0  #: Unix time when it was paused, drained or resumed
+    to_bring: int = 0  #: runs whose results are still there
+
+    @property
+    def halt(self) -> str:
+        """Return `paused: why`, `draining: why` or `drained: why`; nothing while it works."""
+        if not self.paused:
+            return ""
+        if not self.draining:
+            return f"paused: {self.paused}"
+        emptied = not self.in_flight and not self.to_bring
+        return f"{'drained' if emptied else 'draining'}: {self.paused}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
-"""`jobferry cluster list|show|test|pause|resume`.
+"""`jobferry cluster list|show|test|pause|drain|resume`.
 
 $ jobferry cluster list
-cluster  batch  context  state                  in flight  waiting  last pass  worker
-hpc1     Slurm  Local    works                  12         480      1 s ago    login1:411
+cluster  batch  context  state                 since      in flight  waiting  last pass  worker
+hpc1     Slurm  Local    works                            12         480      1 s ago    login1:411
+hpc2     Slurm  Local    draining: new disks   2 min ago  3          17       1 s ago    login2:98
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
     from jobferry.client import Client
     from jobferry_common.ledger.records import ClusterRecord
 
+Reason = Annotated[str, typer.Option(help="Shown to everybody.")]
 group = typer.Typer(
-    name="cluster", help="Look at clusters, test them, pause them.", no_args_is_help=True
+    name="cluster", help="Look at clusters, test, pause and drain them.", no_args_is_help=True
 )
 _COLUMNS = (
     "cluster",
     "batch",
     "context",
     "state",
+    "since",
     "in flight",
     "waiting",
     "last pass",
@@ -93,20 +96,25 @@ def test(
 
 
 @group.command()
-def pause(
-    name: ClusterArgument,
-    *,
-    reason: Annotated[str, typer.Option(help="Shown to everybody.")] = "paused by the operator",
-    json: Json = False,
-) -> None:
-    """Submit nothing to a cluster until it is resumed; what runs there goes on."""
-    _set(name, json=json, paused=reason, paused_by="operator")
+def pause(name: ClusterArgument, *, reason: Reason = "by the operator", json: Json = False) -> None:
+    """Submit nothing until it is resumed; jobs that are out go on, files of new runs are brought."""
+    _set(name, json=json, paused=reason, paused_by="operator", draining="")
+
+
+@group.command()
+def drain(name: ClusterArgument, *, reason: Reason = "by the operator", json: Json = False) -> None:
+    """Leave it without work: nothing new comes there, what is out ends, its results are fetched.
+
+    `jobferry cluster list` says `draining` until all of that is done, then `drained`.
+    """
+    _set(name, json=json, paused=reason, paused_by="operator", draining="yes")
 
 
 @group.command()
 def resume(name: ClusterArgument, *, json: Json = False) -> None:
-    """End a pause."""
-    _set(name, json=json, paused="", paused_by="", failures=0, probe_at=0.0)
+    """End a pause or a drain."""
+    # the worker takes the operator's word that what is gone is gone, until a pass goes well
+    _set(name, json=json, paused="", paused_by="operator", draining="", failures=0, probe_at=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +127,9 @@ class Known:
 
     @property
     def state(self) -> str:
-        """`works`, `paused: …` or `no worker`."""
+        """`works`, `paused: …`, `draining: …`, `drained: …` or `no worker`."""
         if self.record is not None and self.record.paused:
-            return f"paused: {self.record.paused}"
+            return self.record.halt
         return "works" if self.worker else "no worker"
 
 
@@ -171,12 +179,13 @@ def _set(name: str, *, json: bool, **fields: Any) -> None:
 def _row(cluster: Known) -> tuple[str, ...]:
     record = cluster.record
     if record is None:
-        return (cluster.name, "", "", cluster.state, "", "", "never", "")
+        return (cluster.name, "", "", cluster.state, "", "", "", "never", "")
     return (
         cluster.name,
         record.batch_type,
         record.context_type,
         cluster.state,
+        f"{ago(record.since)} ago" if record.paused and record.since else "",
         str(record.in_flight),
         str(record.waiting),
         f"{ago(record.last_pass)} ago" if record.last_pass else "never",
@@ -185,6 +194,6 @@ def _row(cluster: Known) -> tuple[str, ...]:
 
 
 def _readable(key: str, value: object) -> object:
-    if key in ("last_pass", "last_look", "probe_at") and isinstance(value, float):
+    if key in ("last_pass", "last_look", "probe_at", "since") and isinstance(value, float):
         return when(value)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from jobferry_common.events import EventStream
 from jobferry_common.ledger import Ledger
 from jobferry_common.states import RunState
 from tests.common.ledger.documents import document, reserve
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 def announce(ledger: Ledger, name: str) -> None:
@@ -48,6 +52,25 @@ def test_a_pause_and_its_end_are_events(ledger: Ledger) -> None:
     assert [(event.kind, event.cluster, event.state, event.reason) for event in events] == [
         ("cluster", "alpha", "paused", "too many vanished"),
         ("cluster", "alpha", "resumed", ""),
+    ]
+
+
+def test_a_drain_is_told_from_a_pause_and_its_beginning_is_kept(redis: Redis) -> None:
+    now = 100.0
+    ledger = Ledger(redis, clock=lambda: now)
+    announce(ledger, "alpha")
+    ledger.set_cluster("alpha", paused="disks", paused_by="operator")
+    now = 200.0
+    ledger.set_cluster("alpha", draining="yes")
+    now = 300.0
+    ledger.set_cluster("alpha", paused="new disks")
+    alpha = ledger.cluster("alpha")
+    assert (alpha.since, alpha.draining, alpha.halt) == (200.0, True, "drained: new disks")
+    events = EventStream(ledger).read(None, "0", timedelta())
+    assert [(event.state, event.reason, event.at) for event in events] == [
+        ("paused", "disks", 100.0),
+        ("draining", "disks", 200.0),
+        ("draining", "new disks", 300.0),
     ]
 
 

@@ -16,6 +16,8 @@ from jobferry_common.messages import (
     queue_of,
     worker_key,
 )
+from jobferry_common.states import JobState, Outcome
+from tests.common.ledger.documents import ALPHA, change_to, document, fence_of, reserve
 from tests.testbed.processes import wait_until
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from jobferry.client import Client
     from tests.producer.cli.conftest import Done
+    from tests.producer.stage import Stage
 
     Command = Callable[..., Done]
     Beside = Callable[[Callable[[], object]], None]
@@ -70,7 +73,7 @@ def test_a_cluster_of_the_settings_is_listed_before_it_is_served(
 
 
 def test_a_misspelt_cluster_is_told(jobferry: Command, hpc1: str) -> None:
-    for command in ("show", "test", "pause", "resume"):
+    for command in ("show", "test", "pause", "drain", "resume"):
         done = jobferry("cluster", command, "hcp1")
         assert done.code == 2
         assert f"did you mean '{hpc1}'" in done.err
@@ -82,7 +85,36 @@ def test_a_cluster_is_paused_and_resumed(jobferry: Command, client: Client, hpc1
     assert (record.paused, record.paused_by) == ("maintenance", "operator")
     assert "paused: maintenance" in jobferry("cluster", "list").out
     assert jobferry("cluster", "resume", hpc1, "--json").json["state"] == "works"
-    assert client.ledger.cluster(hpc1).paused == ""
+    record = client.ledger.cluster(hpc1)
+    # the operator's word that all is well: the worker takes it until it has seen so
+    assert (record.paused, record.paused_by) == ("", "operator")
+
+
+def test_a_cluster_is_drained_and_then_said_to_be(
+    jobferry: Command, client: Client, stage: Stage
+) -> None:
+    facts = {"account": "alice@alpha", "batch_type": "Slurm", "context_type": "Local"}
+    client.ledger.announce(ALPHA, worker="login1:411", **facts)
+    mark_alive(client.redis, worker_key(client.settings, queue_of(ALPHA)), "login1:411")
+    run = client.accept(document(tasks=1)).run
+    reserve(client.ledger, run, [0])
+    jobferry("cluster", "drain", ALPHA, "--reason", "new disks")
+    assert client.ledger.cluster(ALPHA).paused_by == "operator"
+    listed = jobferry("cluster", "list").out
+    assert "draining: new disks" in listed
+    assert "0 s ago" in listed
+    for state in (JobState.EXITED, JobState.FINISHED):
+        change = change_to(client.ledger, run, 0, state, outcome=Outcome.SUCCEEDED)
+        client.ledger.change(run, [change], fence=fence_of(client.ledger))
+    assert jobferry("cluster", "list", "--json").json[0]["state"] == "draining: new disks"
+    stage.deliver(run)
+    client.ledger.collected(run, [0])
+    assert jobferry("cluster", "list", "--json").json[0]["state"] == "drained: new disks"
+    jobferry("cluster", "pause", ALPHA, "--reason", "a look first")
+    assert jobferry("cluster", "list", "--json").json[0]["state"] == "paused: a look first"
+    jobferry("cluster", "drain", ALPHA)
+    assert jobferry("cluster", "resume", ALPHA, "--json").json["state"] == "works"
+    assert not client.ledger.cluster(ALPHA).draining
 
 
 def play_worker(client: Client, *steps: dict[str, object]) -> None:
@@ -151,7 +183,6 @@ def test_completion_offers_runs_and_clusters(
     jobferry: Command, client: Client, hpc1: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobferry.cli.completion import complete_cluster, complete_run
-    from tests.common.ledger.documents import document
 
     run = client.accept(document(0xAB, name="fit")).run
     assert complete_run("0000") == [(run, "accepted fit")]

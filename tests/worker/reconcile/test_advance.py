@@ -129,6 +129,29 @@ def test_an_operators_pause_is_left_alone_and_what_is_out_goes_on(bench: Bench) 
     assert bench.ledger.cluster(ALPHA).paused == "maintenance"
 
 
+def test_a_paused_cluster_with_work_that_waits_is_not_looked_at_all_the_time(bench: Bench) -> None:
+    bench.ledger.set_cluster(ALPHA, paused="maintenance", paused_by="operator")
+    bench.accept()
+    assert bench.advance().next_look is None
+
+
+def test_files_come_to_a_paused_cluster_and_not_to_one_that_is_drained(bench: Bench) -> None:
+    run = bench.accept(staged=False)
+    bench.ledger.set_cluster(ALPHA, paused="maintenance", paused_by="operator")
+    assert bench.advance().stage == (run,)
+    bench.ledger.set_cluster(ALPHA, draining="yes")
+    assert bench.advance().stage == ()
+    bench.ledger.set_cluster(ALPHA, paused="", draining="")
+    assert bench.advance().stage == (run,)
+
+
+def test_an_operators_resume_is_forgotten_once_nothing_is_out(bench: Bench) -> None:
+    bench.advance()
+    bench.ledger.set_cluster(ALPHA, paused="", paused_by="operator")
+    bench.step(10)  # a full pass
+    assert bench.ledger.cluster(ALPHA).paused_by == ""
+
+
 def test_a_mass_vanishing_pauses_and_an_operators_resume_ends_it(bench: Bench) -> None:
     bench.world.longest = 10_000.0
     run = bench.accept(jobs=30, retry_count=0)

@@ -162,7 +162,9 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
         raise p.trouble
     health.succeeded(p, record, looked=looked, mass=mass)
     p.memory.quiet = Quiet.after(p, s)
-    return _report(p, s)
+    report = _report(p, s)
+    # nothing new comes to a cluster that is to be left without work
+    return replace(report, stage=()) if record.draining else report
 
 
 def _answered(p: Pass, s: Snapshot) -> tuple[Snapshot, tuple[Action, ...]]:
@@ -202,7 +204,7 @@ def _report(p: Pass, s: Snapshot) -> Report:
     out = sum(job.record.state in OUT for job in s.flight)
     short = not p.cluster.budget.left() and bool(s.due) and not s.paused
     return Report(
-        next_look=_next_look(p, out, short_of_commands=short),
+        next_look=_next_look(p, out, short_of_commands=short, paused=s.paused),
         stage=tuple(
             run
             for run, _ in s.due
@@ -214,12 +216,12 @@ def _report(p: Pass, s: Snapshot) -> Report:
     )
 
 
-def _next_look(p: Pass, out: int, *, short_of_commands: bool) -> float | None:
+def _next_look(p: Pass, out: int, *, short_of_commands: bool, paused: bool = False) -> float | None:
     now = p.clock()
     times = [hold.until for hold in p.memory.holds.values() if hold.until > now]
     if out:
         times += [now + p.timings.tick_busy_seconds, p.memory.look_at]
-    if due := p.ledger.next_due(p.name):
+    if not paused and (due := p.ledger.next_due(p.name)):
         times.append(due)
     if short_of_commands:
         times.append(now + _LEAST_SECONDS)

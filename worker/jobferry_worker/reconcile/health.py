@@ -68,6 +68,6 @@ def succeeded(p: Pass, record: ClusterRecord, *, looked: bool, mass: bool) -> No
     if record.paused_by == BY_US and is_well and not mass:
         fields |= {"paused": "", "paused_by": ""}
         logger.info("%s resumes.", p.name, extra={"action": "resume"})
-    elif record.paused_by == BY_OPERATOR and not record.paused and looked:
+    elif record.paused_by == BY_OPERATOR and not record.paused and (looked or not record.in_flight):
         fields["paused_by"] = ""
     p.ledger.set_cluster(p.name, **fields)
