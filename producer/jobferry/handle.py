@@ -173,6 +173,16 @@ class Handle:
 
         return retry(self.client, self._run)
 
+    def fetch(self) -> None:
+        """Have the results brought once more, such as those that could not be written here; `wait` for them.
+
+        Raises:
+            Conflict: the run's files on the cluster were cleaned.
+        """
+        from jobferry.fetch import fetch
+
+        fetch(self.client, self._run)
+
     def clean(self, *, force: bool = False) -> None:
         """Remove the run's files on the cluster, and all that the ledger knows of it."""
         from jobferry.clean import clean

@@ -94,6 +94,44 @@ def test_a_job_whose_results_cannot_be_read_now_does_not_keep_the_others(
     assert "'out', a backward file of task 0" in world.record.reason
 
 
+def test_what_could_not_be_put_in_its_place_comes_when_it_is_fetched_again(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    world = World(ledger, tmp_path, policy=Policy(clean="always"))
+    world.stage()
+    for job in range(3):
+        world.succeed(job)
+    (world.source / "task.1" / "out").mkdir()
+    world.end()
+    world.collect()
+    assert f"once that is mended: jobferry fetch {world.run}" in world.record.reason
+    (world.source / "task.1" / "out").rmdir()
+    assert ledger.bring_again(world.run)
+    assert (world.record.results, world.record.reason) == (ResultsState.REMOTE, "")
+    assert ledger.collectable(ALPHA) == [world.run]
+    world.collect()
+    assert world.back("task.1/out")
+    assert (world.record.results, world.record.reason) == (ResultsState.CLEANED, "")
+    assert not world.base().exists()
+    assert not ledger.bring_again(world.run)
+
+
+def test_fetching_again_says_why_the_run_failed_and_what_still_lacks(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    world = World(ledger, tmp_path)
+    world.stage()
+    world.succeed(0)
+    (world.source / "task.0" / "out").mkdir()
+    world.end(RunState.FAILED, "job 1 failed")
+    world.collect()
+    assert ledger.bring_again(world.run)
+    assert (world.record.reason, ledger.lack(world.run)) == ("job 1 failed", "")
+    world.collect()
+    assert (world.record.results, world.record.reason) == (ResultsState.DELIVERED, "job 1 failed")
+    assert "Is a directory" in ledger.lack(world.run)
+
+
 def test_what_lacked_before_the_run_ended_is_said_afterwards(world: World) -> None:
     world.stage()
     world.succeed(0, out=False)

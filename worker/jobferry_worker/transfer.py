@@ -336,7 +336,9 @@ def _note(work: _Work, lacking: Sequence[Lacking]) -> None:
         logger.warning("%s: %s", work.run, item, extra={"action": "lacking"})
     if lacking:
         more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        work.ledger.note_lack(work.run, f"{lacking[0]}{more}")
+        mend = any(item.why for item in lacking)
+        step = f"; once that is mended: jobferry fetch {work.run}" if mend else ""
+        work.ledger.note_lack(work.run, f"{lacking[0]}{more}{step}")
         _say_lack(work)
 
 

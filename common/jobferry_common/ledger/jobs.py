@@ -12,6 +12,7 @@ from jobferry_common.ledger.codes import pack_event
 from jobferry_common.ledger.records import Change, Fence, JobRecord
 from jobferry_common.ledger.runs import RunsPart
 from jobferry_common.ledger.store import fence_arguments
+from jobferry_common.ledger.takeover import TAKEN_OVER
 from jobferry_common.states import JOB_TRANSITIONS, JobState
 
 if TYPE_CHECKING:
@@ -96,6 +97,21 @@ class JobsPart(RunsPart):
     def collectable(self, cluster: ClusterName) -> list[RunId]:
         """Return the runs of a cluster that have results to bring."""
         return sorted(self.ask("SMEMBERS", self.key("collect", cluster)))
+
+    def bring_again(self, run: RunId) -> bool:
+        """Have the results of all jobs that ended brought once more; False once the run's files are gone.
+
+        Raises:
+            UnknownId: the ledger does not hold the run.
+        """
+        ended = {state for state in JobState if state.is_final}
+        start = 0
+        while page := self.jobs(run, states=ended, start=start):
+            own = [job for job, record in page if not record.reason.startswith(TAKEN_OVER)]
+            if own and not self.call("bring_again", run, self.clock(), *own):
+                return False
+            start = page[-1][0] + 1
+        return bool(self.call("bring_again", run, self.clock()))
 
     def _window(
         self, run: RunId, indices: Sequence[int], unborn: JobRecord

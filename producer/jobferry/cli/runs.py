@@ -1,4 +1,4 @@
-"""`jobferry status`, `cancel`, `retry` and `clean`: what is said of runs and done to them.
+"""`jobferry status`, `cancel`, `retry`, `fetch` and `clean`: what is said of runs and done to them.
 
 $ jobferry status
 run             state   jobs  states                    cluster  accepted   name
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("run", "state", "jobs", "states", "results", "cluster", "accepted", "name")
 _JOB_COLUMNS = ("job", "state", "try", "id", "since", "outcome", "code", "reason")
 _MANY_JOBS = 20
+
+Wait = Annotated[bool, typer.Option(help="Show the progress until it ends.")]
 
 
 def status(
@@ -66,7 +68,7 @@ def cancel(run: RunArgument, *, json: Json = False) -> None:
 def retry(
     run: RunArgument,
     *,
-    wait: Annotated[bool, typer.Option(help="Show the progress until it ends.")] = True,
+    wait: Wait = True,
     json: Json = False,
 ) -> None:
     """Run again what a run left unfinished."""
@@ -81,6 +83,29 @@ def retry(
             follow(new, json=json)
         elif json:
             print_json(run_data(new.status()))
+
+
+def fetch(run: RunArgument, *, wait: Wait = True, json: Json = False) -> None:
+    """Bring the results of a run once more, as long as the cluster has them.
+
+    For what could not be written here and can be now; what was changed here is replaced.
+    """
+    from jobferry.client import connect
+    from jobferry.waiting import wait_shown
+
+    with connect() as client:
+        handle = client.handle(run)
+        handle.fetch()
+        record = wait_shown(handle) if wait else handle.status()
+        lack = client.ledger.lack(record.id)
+        if json:
+            print_json({**run_data(record), "lack": lack})
+        elif wait:
+            note(f"run {record.id}: {lack or 'all results are here'}")
+        else:
+            note(f"the results of run {record.id} will be brought: jobferry watch {record.id}")
+    if lack:
+        raise typer.Exit(1)
 
 
 def clean(

@@ -9,6 +9,7 @@ import pytest
 
 from jobferry_common.states import ResultsState, RunState
 from tests.common.ledger.documents import document
+from tests.testbed.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.producer.cli.conftest import Done
     from tests.producer.stage import Stage
 
+    Beside = Callable[[Callable[[], object]], None]
     Command = Callable[..., Done]
 
 
@@ -134,7 +136,9 @@ def test_status_shows_few_jobs_unless_asked(jobferry: Command, client: Client) -
     assert len(jobferry("status", run, "--jobs").out.splitlines()) > 30
 
 
-@pytest.mark.parametrize("command", ["status", "watch", "logs", "cancel", "retry", "clean"])
+@pytest.mark.parametrize(
+    "command", ["status", "watch", "logs", "cancel", "retry", "fetch", "clean"]
+)
 def test_an_unknown_id_is_told(jobferry: Command, client: Client, command: str) -> None:
     run = submitted(client)
     done = jobferry(command, run[:-3] + "999")
@@ -200,6 +204,33 @@ def test_clean_removes_what_is_known(jobferry: Command, client: Client, stage: S
     client.ledger.change_run(run, results=ResultsState.CLEANED)
     assert jobferry("clean", run, "--json").json == {"run": run, "cleaned": True}
     assert client.ledger.runs() == []
+
+
+def test_results_are_fetched_once_more_until_all_are_here(
+    jobferry: Command, client: Client, stage: Stage, beside: Beside
+) -> None:
+    run = submitted(client)
+    stage.finish(run)
+    client.ledger.note_lack(run, "'out' stays on the cluster")
+
+    def worker(lack: str) -> None:
+        ledger = client.ledger
+        wait_until(lambda: ledger.run(run).results is ResultsState.REMOTE, "it is asked for")
+        assert set(ledger.to_collect(run)) == set(range(ledger.run(run).jobs))
+        if lack:
+            ledger.note_lack(run, lack)
+        ledger.change_run(run, results=ResultsState.DELIVERED)
+
+    beside(lambda: worker("'out' stays there"))
+    done = jobferry("fetch", run, "--json")
+    assert (done.code, done.json["lack"]) == (1, "'out' stays there")
+    beside(lambda: worker(""))
+    done = jobferry("fetch", run)
+    assert (done.code, done.err) == (0, f"run {run}: all results are here\n")
+    client.ledger.change_run(run, results=ResultsState.CLEANED)
+    done = jobferry("fetch", run)
+    assert done.code == 2
+    assert "nothing is left to fetch" in done.err
 
 
 def test_logs_show_what_came_back(
