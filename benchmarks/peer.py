@@ -1,9 +1,10 @@
 """500 one-task jobs on Slurm: jobferry and DPDispatcher 1.1.0, in turn, on equal commands and files.
 
 DPDispatcher comes from PyPI into an environment of its own, and works with its LocalContext and check_interval=1.
-jobferry uses the Local context. Both are timed from the call that submits until all results are back. Beside them
-stands an array of nothing but the commands: what Slurm itself needs for so many jobs. At the end the scheduler commands
-of each are counted, in a run whose time does not count.
+jobferry uses the Local context. All else is as each has it by default: both start their scripts with a login shell, and
+both clean up. They are timed from the call that submits until all results are back, DPDispatcher until that call
+returns. Beside them stands an array of nothing but the commands: what Slurm itself needs for so many jobs. At the end
+the scheduler commands of each are counted, in a run whose time does not count.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def measure(rounds: int, jobs: int) -> Section:
         for number in range(rounds):
             slurm.reset()
             world.wait_for_quiet()
-            log.note("jobferry", copies(path / f"ours{number}", slurm, jobs).seconds, "s")
+            log.note(
+                "jobferry", copies(path / f"ours{number}", slurm, jobs, as_usual=True).seconds, "s"
+            )
             log.note("DPDispatcher", _theirs(path / f"theirs{number}", slurm, jobs, python), "s")
             log.note("naked array", naked(path / f"naked{number}", slurm, jobs), "s")
             shutil.rmtree(path / f"naked{number}")
@@ -53,7 +56,7 @@ def measure(rounds: int, jobs: int) -> Section:
 
 def _count(path: Path, slurm: SlurmCluster, jobs: int, python: Path, log: Log) -> None:
     slurm.reset()
-    done = copies(path / "ours", slurm, jobs)
+    done = copies(path / "ours", slurm, jobs, as_usual=True)
     log.note("commands of jobferry", len(done.calls), "a run")
     slurm.wrappers.forget()
     _theirs(path / "theirs", slurm, jobs, python, wrapped=True)

@@ -40,5 +40,5 @@ submission = Submission(
     task_list=tasks,
 )
 begin = time.perf_counter()
-submission.run_submission(check_interval=1, clean=False)
+submission.run_submission(check_interval=1)
 print(time.perf_counter() - begin)

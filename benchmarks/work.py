@@ -32,7 +32,7 @@ class Done:
     bytes: float  #: of all keys of the run in the ledger, afterwards
 
 
-def submission(base: Path, jobs: int) -> Submission:
+def submission(base: Path, jobs: int, *, clean: bool = False) -> Submission:
     """Describe so many jobs of one task each."""
     tasks = [
         Task(
@@ -44,23 +44,26 @@ def submission(base: Path, jobs: int) -> Submission:
         for index in range(jobs)
     ]
     resources = Resources(group_size=1, queue_name="main")
-    return Submission(str(base), cluster="bench", resources=resources, task_list=tasks, clean=False)
+    return Submission(str(base), cluster="bench", resources=resources, task_list=tasks, clean=clean)
 
 
-def copies(path: Path, slurm: SlurmCluster, jobs: int) -> Done:
-    """Have jobferry carry out such a submission through the Local context, without a login shell."""
+def copies(path: Path, slurm: SlurmCluster, jobs: int, *, as_usual: bool = False) -> Done:
+    """Have jobferry carry out such a submission through the Local context.
+
+    Without a login shell and without cleaning, so that its scripts can be run again; as usual: with both.
+    """
     base = world.work(path / "work", jobs)
     (path / "remote").mkdir()
     profile: dict[str, Any] = {
         "batch_type": "Slurm",
         "context_type": "Local",
         "remote_root": str(path / "remote"),
-        "login_shell": False,
+        "login_shell": as_usual,
     }
     with world.fleet(path, {"bench": profile}, env=slurm.env()) as fleet:
         slurm.wrappers.forget()
         begin = time.perf_counter()
-        result = fleet.submit(submission(base, jobs)).result()
+        result = fleet.submit(submission(base, jobs, clean=as_usual)).result()
         took = time.perf_counter() - begin
         size = ledger_bytes(fleet)
     all_came(base, "*/out", jobs)
