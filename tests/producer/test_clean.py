@@ -106,3 +106,15 @@ def test_force_ends_a_run_in_flight_first(client: Client, handle: Handle, beside
     beside(end_when_wished)
     handle.clean(force=True)
     assert client.ledger.runs() == []
+
+
+def test_force_frees_the_directories_of_a_run_whose_cluster_is_out_of_reach(
+    client: Client, stage: Stage
+) -> None:
+    run = client.accept(document(1, source="/data")).run
+    stage.run_job(run, 0)
+    client.ledger.change_run(run, state=RunState.FAILED)
+    with pytest.raises(Conflict, match=f"jobferry clean --force {run}"):
+        client.accept(document(2, source="/data"))
+    clean(client, run, force=True, patience=0.2)
+    assert not client.accept(document(2, source="/data")).attached

@@ -16,7 +16,7 @@ from jobferry_common.ledger.pages import destination_of
 from jobferry_common.names import AttemptKey
 from jobferry_common.states import ResultsState, RunState
 from jobferry_worker.staging.local import Local
-from tests.common.ledger.documents import ALPHA
+from tests.common.ledger.documents import ALPHA, document
 from tests.worker.moving import LINE, RECORD, World, raising
 
 if TYPE_CHECKING:
@@ -249,3 +249,24 @@ def test_who_lost_the_lease_stops(world: World, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(LeaseLost, match="somebody else goes on"):
         world.stage()
     assert not world.record.staged
+
+
+def test_results_of_a_run_that_gave_its_directories_up_stay_on_the_cluster(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    world = World(ledger, tmp_path, policy=Policy(clean="always"), backward_common=("total",))
+    world.stage()
+    world.succeed(0)
+    world.base("total").write_text(LINE)
+    ledger.wish_cancel(world.run)  # no worker ever announced its cluster: it is out of reach
+    other = ledger.accept(document(2, source=str(world.source))).run
+    world.end(RunState.CANCELLED, "cancelled on request")
+    world.collect()
+    assert (world.back("task.0/out"), world.back("total")) == (False, False)
+    assert f"run {other} has its directories by now" in ledger.lack(world.run)
+    assert (world.record.results, world.base("task.0/out").exists()) == (
+        ResultsState.DELIVERED,
+        True,
+    )
+    world.clean()
+    assert not world.base().exists()

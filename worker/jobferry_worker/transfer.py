@@ -263,7 +263,7 @@ def _bring(work: _Work, jobs: Sequence[int]) -> None:
 
 
 def _bring_all(work: _Work, jobs: Sequence[int]) -> None:
-    again = {} if work.header.in_place else work.ledger.done_again(work.run, jobs)
+    again = {} if work.header.in_place else work.ledger.superseded(work.run, jobs)
     wanted = [job for job in jobs if job not in again]
     ended = _ended(work, wanted)
     tasks = ((one.spec, one.succeeded and not one.taken) for one in ended)
@@ -277,8 +277,12 @@ def _bring_all(work: _Work, jobs: Sequence[int]) -> None:
 
 
 def _keep_back(work: _Work, what: str, later: RunId) -> None:
-    """Leave older results on the cluster: the producer's directory has, or gets, those of a later run."""
+    """Leave results on the cluster: the producer's directory has, or gets, those of a later run."""
     text = f"run {later} brings the results of {what}, so older ones stay on the cluster"
+    if later == work.ledger.displaced_by(work.run):
+        text = (
+            f"run {later} has its directories by now, so the results of {what} stay on the cluster"
+        )
     logger.info("%s: %s", work.run, text, extra={"action": "kept-back"})
     work.ledger.note_lack(work.run, text)
     _say_lack(work)
@@ -365,7 +369,8 @@ def _deliver(work: _Work) -> None:
 
 def _bring_common(work: _Work, record: RunRecord) -> None:
     has_any = work.header.backward_common and not work.header.in_place
-    if has_any and (later := work.ledger.ended_later(work.run)):
+    later = work.ledger.displaced_by(work.run) or work.ledger.ended_later(work.run)
+    if has_any and later:
         _keep_back(work, "all tasks together", later)
         return
     lacking = work.staging.collect_common(work.header, work.layout)

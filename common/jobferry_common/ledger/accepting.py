@@ -45,6 +45,8 @@ _CHUNK: Final = 200
 _PIECES_AT_ONCE: Final = 20
 _RECORDS_AT_ONCE: Final = 1000
 _ROUNDS: Final = 5
+#: without a pass, until a run to be cancelled gives its directories up; see `accept.lua`
+_UNREACHED_MINUTES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +183,16 @@ class AcceptPart(FlightPart, PartlyPart):
                 f"this submission is in flight as run {run}, and was to start afresh: wait for it, "
                 f"or `jobferry cancel {run}` first"
             )
+        record = self.run(run)
+        what = f"a directory under {header.source} that this submission needs"
+        if record.state.is_final:
+            return (
+                f"run {run} of {record.owner} ended, and its results are still to come to {what}: wait for them "
+                f"(`jobferry watch {run}`), or give them up (`jobferry clean --force {run}`)"
+            )
         return (
-            f"run {run} of {self.header(run).owner} works in a directory under {header.source} that this "
-            f"submission needs: wait for it, or `jobferry cancel {run}` first"
+            f"run {run} of {record.owner} works in {what}: wait for it, or `jobferry cancel {run}` first; once its "
+            f"cluster {record.cluster} was out of reach for {_UNREACHED_MINUTES} minutes, that alone frees it"
         )
 
 
@@ -209,5 +218,5 @@ def _arguments(offer: _Offer, now: float) -> list[Argument]:
     profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
     head = (header.submission, offer.nonce, int(offer.reuse), offer.resumed, pieces, f"{now:.3f}")
     place = (header.owner, destination_of(header), header.cluster, header.name)
-    size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks), profile)
-    return [*head, *place, *size, *offer.marks]
+    size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks))
+    return [*head, *place, *size, int(header.in_place), profile, *offer.marks]

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.ledger.records import JobRecord
-from jobferry_common.ledger.store import Store
+from jobferry_common.ledger.runs import RunsPart
 from jobferry_common.ledger.takeover import TAKEN_OVER
-from jobferry_common.names import run_id, submission_of
 from jobferry_common.states import JobState, RunState
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class FailedTask:
     missing: tuple[str, ...] = ()  #: backward patterns without a file
 
 
-class FindingsPart(Store):
+class FindingsPart(RunsPart):
     """Facts of jobs that the cluster holds only until it is cleaned."""
 
     def failed_among(self, run: RunId, jobs: Sequence[int]) -> dict[int, int]:
@@ -55,6 +54,11 @@ class FindingsPart(Store):
             for job, record in records.items()
             if record.state is JobState.FAILED
         }
+
+    def superseded(self, run: RunId, jobs: Sequence[int]) -> dict[int, RunId]:
+        """Return those of a run's jobs whose places at the producer belong to another run by now, and which run."""
+        other = self.displaced_by(run)
+        return dict.fromkeys(jobs, other) if other else self.done_again(run, jobs)
 
     def done_again(self, run: RunId, jobs: Sequence[int]) -> dict[int, RunId]:
         """Return those of a run's jobs that a later run of the same destination carried out, and which run."""
@@ -75,13 +79,8 @@ class FindingsPart(Store):
         return None
 
     def _later(self, run: RunId) -> list[RunId]:
-        submission = submission_of(run)
-        last = int(self.ask("HGET", self.key("submissions"), submission) or 0)
-        first = int(run.rpartition("-")[2]) + 1
-        later = [run_id(submission, number) for number in range(first, last + 1)]
-        asked = [("HGET", self.key("run", one), "destination") for one in (run, *later)]
-        ours, *theirs = self.batch(asked)
-        return [one for one, its in zip(later, theirs, strict=True) if its and its == ours]
+        number = _number(run)
+        return [one for one in self.siblings(run) if _number(one) > number]
 
     def note_failures(self, run: RunId, failures: Mapping[int, Iterable[FailedTask]]) -> None:
         """Keep which tasks of failed jobs failed."""
@@ -104,6 +103,10 @@ class FindingsPart(Store):
     def lack(self, run: RunId) -> str:
         """Return which result did not come back; empty if all did."""
         return self.ask("HGET", self.key("run", run, _FINDINGS), _LACK) or ""
+
+
+def _number(run: RunId) -> int:
+    return int(run.rpartition("-")[2])
 
 
 def _was_carried_out(record: JobRecord) -> bool:

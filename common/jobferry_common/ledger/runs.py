@@ -14,7 +14,7 @@ from jobferry_common.ledger.pages import marks_of
 from jobferry_common.ledger.records import Fence, RunRecord
 from jobferry_common.ledger.specs import SpecsPart, unknown_run
 from jobferry_common.ledger.store import fence_arguments
-from jobferry_common.names import ClusterName, RunId, submission_of
+from jobferry_common.names import ClusterName, RunId, run_id, submission_of
 from jobferry_common.states import JobState, ResultsState, RunState
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ _FIELDS: Final = (
     *("accepted", "finished", "reason", "taken", "resumes"),
     *_COUNTS,
 )
-_ENDED: Final = 2
+#: the answer when a run's directories became free
+_FREE: Final = 2
 _SHOWN: Final = 5
 
 
@@ -108,7 +109,7 @@ class RunsPart(SpecsPart):
         ]
         head = (run, *fence_arguments(fence), was.value if was else "", self.clock())
         answer = self.call("change_run", *head, *pairs)
-        if answer == _ENDED:
+        if answer == _FREE:
             self._unmark(run)
         return bool(answer)
 
@@ -136,16 +137,39 @@ class RunsPart(SpecsPart):
         last = self.ask("HGET", self.key("submissions"), submission_of(run))
         return int(last or 0) >= int(run.rpartition("-")[2])
 
+    def siblings(self, run: RunId) -> list[RunId]:
+        """Return the other runs of the same submission, owner and directory that the ledger holds, oldest first."""
+        submission = submission_of(run)
+        last = int(self.ask("HGET", self.key("submissions"), submission) or 0)
+        runs = [run_id(submission, number) for number in range(1, last + 1)]
+        answers = self.batch(
+            [("HGET", self.key("run", one), "destination") for one in (run, *runs)]
+        )
+        pairs = zip(runs, answers[1:], strict=True)
+        return [one for one, its in pairs if its and its == answers[0] and one != run]
+
+    def displaced_by(self, run: RunId) -> RunId | None:
+        """Return the run that works in its directories since it was given up; None: they are its own."""
+        found = self.ask("HGET", self.key("run", run), "displaced")
+        return RunId(found) if found else None
+
     def _unmark(self, run: RunId) -> None:
-        """Free the directories of a run that ended. If this is cut short, `accept` sees that it ended."""
+        """Free the directories of a run that ended. If this is cut short, `accept` sees that it needs them no more."""
         try:
             header = self.header(run)
         except UnknownId:
             return
         if not self.run(run).state.is_final:
             return
+        heir = next(iter(self._undelivered(self.siblings(run))), "")
         for page in self.task_pages(run):
-            self.call("unmark", run, *marks_of(header, (task for _, task in page)))
+            self.call("unmark", run, heir, *marks_of(header, (task for _, task in page)))
+
+    def _undelivered(self, runs: Iterable[RunId]) -> list[RunId]:
+        """Return those that ended and whose results are still to be brought."""
+        waiting = (ResultsState.REMOTE, ResultsState.DEPOT)
+        records = self._records(runs)
+        return [one.id for one in records if one.state.is_final and one.results in waiting]
 
     def _records(self, runs: Iterable[RunId]) -> list[RunRecord]:
         names = list(runs)

@@ -1,12 +1,36 @@
 -- Accepts a submission: one transaction.
 -- ARGV: submission, nonce, reuse, resumed, pieces, now, owner, destination, cluster, name, tasks, jobs, taken, finished,
---       partly, profile, marks…
+--       partly, in_place, profile, marks…
 -- Answers a word and a run: new | attached | active | busy | resume | gone.
 -- The same submission of another owner, or from another directory, is another run: it neither attaches nor resumes.
 local submission, nonce, reuse, resumed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local pieces, now, owner, destination, cluster = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local name, tasks, jobs, taken, finished = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
-local partly, profile, first_mark = tonumber(ARGV[15]), ARGV[16], 17
+local partly, in_place, profile, first_mark = tonumber(ARGV[15]), ARGV[16], ARGV[17], 18
+local UNREACHED = 300 -- seconds without a pass over a cluster; see `_UNREACHED_MINUTES`
+
+-- Somebody wished the end of a run, and its cluster cannot be reached. Nothing more of it is submitted; where tasks
+-- do not run in place, its results then stay on the cluster.
+local function is_given_up(run)
+  local f = redis.call('HMGET', key('run', run), 'cancel', 'in_place', 'cluster')
+  if f[1] ~= '1' or (f[2] == '1' and in_flight(run) > 0) then return false end
+  local c = redis.call('HMGET', key('cluster', f[3]), 'paused', 'paused_by', 'last_pass')
+  if c[2] == 'jobferry' and c[1] ~= '' then return true end
+  return tonumber(now) - tonumber(c[3] or '0') > UNREACHED
+end
+
+-- A run that has marks, with those of the same destination whose results are still to come to the same places.
+local function with_siblings(run)
+  local found, sub = {run}, string.match(run, '^(.*)%-')
+  local ours = redis.call('HGET', key('run', run), 'destination')
+  for n = 1, tonumber(redis.call('HGET', key('submissions'), sub) or '0') do
+    local one = sub .. '-' .. n
+    if one ~= run and ours and redis.call('HGET', key('run', one), 'destination') == ours and occupies(one, '') then
+      found[#found + 1] = one
+    end
+  end
+  return found
+end
 
 local number = tonumber(redis.call('HGET', key('submissions'), submission) or '0')
 local last = redis.call('HGET', key('destinations'), destination) or ''
@@ -21,14 +45,18 @@ local resumable = (old[1] == 'failed' or old[1] == 'cancelled') and (tonumber(ol
 if reuse == '1' and resumable and resumed ~= last then return {'resume', last} end
 
 local directories = key('directories')
-local seen = {}
+local seen, displaced = {}, {}
 for start = first_mark, #ARGV, 1000 do
   local holders = redis.call('HMGET', directories, unpack(ARGV, start, math.min(start + 999, #ARGV)))
   for _, holder in ipairs(holders) do
     if holder and not seen[holder] then
       seen[holder] = true
-      local state = redis.call('HGET', key('run', holder), 'state')
-      if state and not is_final(state) then return {'busy', holder} end
+      if occupies(holder, destination) then
+        for _, one in ipairs(with_siblings(holder)) do
+          if not is_given_up(one) then return {'busy', one} end
+          displaced[#displaced + 1] = one
+        end
+      end
     end
   end
 end
@@ -55,7 +83,8 @@ end
 redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'destination', destination,
   'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
   'turn', turn, 'first', turn, 'taken', taken, 'resumes', tonumber(taken) > 0 and resumed or '',
-  'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
+  'in_place', in_place, 'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
+for _, holder in ipairs(displaced) do redis.call('HSET', key('run', holder), 'displaced', run) end
 for start = first_mark, #ARGV, 1000 do
   local fields = {}
   for i = start, math.min(start + 999, #ARGV) do

@@ -1,12 +1,13 @@
 -- Changes fields of a run; 'state' only along the table.
 -- ARGV: run, account, broker, number, was ('' for any), now, then field and value in turn
+-- Answers 0 if it is not so, 1 if it is, 2 if the run's directories became free by it.
 local run, account, was, now = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local run_key = key('run', run)
 local head = redis.call('HMGET', run_key, 'state', 'cluster', 'n:pending', 'first', 'owner', 'results')
 if not head[1] then return unknown(run) end
 if stale(account, ARGV[3], ARGV[4]) then return lease_lost(account) end
 local state, cluster = head[1], head[2]
-local changed, ended = {}, false
+local changed, ended, told = {}, false, false
 for i = 7, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   if redis.call('HGET', run_key, field) ~= value then
@@ -17,6 +18,7 @@ for i = 7, #ARGV, 2 do
     changed[#changed + 1] = field
     changed[#changed + 1] = value
     ended = ended or (field == 'state' and is_final(value))
+    told = told or (field == 'results' and (head[6] == 'remote' or head[6] == 'depot'))
   end
 end
 -- it stands as asked: nothing to do, or our own call, sent again after a lost answer
@@ -45,4 +47,4 @@ if redis.call('HGET', run_key, 'staged') == '1' and not ended then
   end
 end
 tell_run(run, now)
-return ended and 2 or 1
+return (ended or told) and not occupies(run, '') and 2 or 1

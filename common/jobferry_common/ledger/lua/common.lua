@@ -35,6 +35,25 @@ local function parse(record)
   return string.match(record, '^([^|]*)|(%d+)|(%d+)|[^|]*|[^|]*|([^|]*)|')
 end
 
+local function in_flight(run)
+  local sum = 0
+  for _, state in ipairs({'submitting', 'queued', 'running', 'exited'}) do
+    sum = sum + tonumber(redis.call('HGET', key('run', run), 'n:' .. state) or 0)
+  end
+  return sum
+end
+
+-- Whether something of a run may still be written into its real directories: by its jobs, where they run in place, or
+-- by fetching its results. Runs of one destination ('' for none) see to the order of their results themselves.
+local function occupies(run, destination)
+  local f = redis.call('HMGET', key('run', run), 'state', 'results', 'destination', 'in_place')
+  if not f[1] then return false end
+  if not is_final(f[1]) then return true end
+  if f[3] == destination then return false end
+  if f[4] == '1' then return in_flight(run) > 0 end
+  return f[2] ~= 'delivered' and f[2] ~= 'cleaned'
+end
+
 local function open_jobs(run)
   local sum = 0
   local counts = redis.call('HMGET', key('run', run),
