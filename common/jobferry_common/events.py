@@ -24,6 +24,7 @@ import tenacity
 
 from jobferry_common.errors import BrokerUnreachable
 from jobferry_common.ledger.codes import unpack_event
+from jobferry_common.ledger.garbled import passed_over
 from jobferry_common.ledger.specs import unknown_run
 from jobferry_common.names import ClusterName, RunId
 from jobferry_common.states import ResultsState
@@ -85,12 +86,14 @@ class EventStream:
             left = timedelta(seconds=max(deadline - time.monotonic(), 0.0))
             start, wait = _before(entry) if seen else entry, min(left, _SLICE)
             rows = self._patiently(partial(self._once, run, start, wait))
-            events = [event for row in rows for event in _expand(run, row)]
+            events = [event for row in rows for event in self._expand(run, row)]
             if seen:
                 events = [event for event in events if _position(event.cursor) > (entry, seen)]
-            if events or not left:
+            if events or not (rows or left):
                 self._check(run, events)
                 return events
+            if rows:  # what is known, or cannot be read: read on behind it
+                entry, seen = str(rows[-1][0]), 0
 
     def end(self, run: RunId | None) -> str:
         """Return the cursor behind the last event there is now."""
@@ -117,6 +120,14 @@ class EventStream:
         answer = self._ledger.ask("XREAD", "COUNT", _BATCH, *wait, "STREAMS", key, after)
         return _rows(answer)
 
+    def _expand(self, run: RunId | None, row: Any) -> Iterator[Event]:  # noqa: ANN401
+        """Yield the events of an entry; what cannot be read is passed over."""
+        entry, fields = row
+        key = self._key(run)
+        for kind, text in fields.items():
+            with passed_over(key, entry):
+                yield from list(_events(run, entry, kind, json.loads(text), key))
+
     def _check(self, run: RunId | None, events: list[Event]) -> None:
         if run and not events and not self._ledger.ask("EXISTS", self._ledger.key("run", run)):
             raise unknown_run(run)
@@ -130,32 +141,31 @@ def _rows(answer: Any) -> list[Any]:  # noqa: ANN401 - its shape differs between
     return list(first)
 
 
-def _expand(run: RunId | None, row: Any) -> Iterator[Event]:  # noqa: ANN401
-    """Yield the events of an entry."""
-    entry, fields = row
-    for kind, text in fields.items():
-        if kind == "j":
-            yield from _job_events(run, entry, json.loads(text))
-        else:
-            yield _other_event(kind, entry, json.loads(text))
-
-
-def _job_events(run: RunId | None, entry: str, packed: Any) -> Iterator[Event]:  # noqa: ANN401
-    at, items = packed
+def _events(run: RunId | None, entry: str, kind: str, what: Any, key: str) -> Iterator[Event]:  # noqa: ANN401
+    if kind != "j":
+        yield _other_event(kind, entry, what)
+        return
+    at, items = what
     for number, item in enumerate(items, start=1):
-        job, state, attempt, outcome, code, reason = unpack_event(item)
-        yield Event(
-            kind="job",
-            state=state.value,
-            at=float(at),
-            cursor=entry if number == len(items) else f"{entry}/{number}",
-            run=run,
-            job=job,
-            attempt=attempt,
-            outcome=outcome,
-            code=code,
-            reason=reason,
-        )
+        with passed_over(key, f"{entry}/{number}"):
+            cursor = entry if number == len(items) else f"{entry}/{number}"
+            yield _job_event(run, cursor, float(at), item)
+
+
+def _job_event(run: RunId | None, cursor: str, at: float, item: Any) -> Event:  # noqa: ANN401
+    job, state, attempt, outcome, code, reason = unpack_event(item)
+    return Event(
+        kind="job",
+        state=state.value,
+        at=at,
+        cursor=cursor,
+        run=run,
+        job=job,
+        attempt=attempt,
+        outcome=outcome,
+        code=code,
+        reason=reason,
+    )
 
 
 def _other_event(kind: str, entry: str, fields: dict[str, Any]) -> Event:

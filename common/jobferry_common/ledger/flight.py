@@ -7,19 +7,30 @@ ledger.flight("hpc1")
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jobferry_common.ledger.durability import DurabilityPart
+from jobferry_common.ledger.garbled import passed_over
 from jobferry_common.ledger.jobs import JobsPart
 from jobferry_common.ledger.records import Fence, JobInFlight, JobRecord
 from jobferry_common.ledger.store import fence_arguments
-from jobferry_common.names import AttemptKey, JobKey, RunId, Token
+from jobferry_common.names import AttemptKey, JobKey, RunId, Token, token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from jobferry_common.ledger.store import Command
     from jobferry_common.names import ClusterName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frozen:
+    """What one submit command was to submit."""
+
+    run: RunId
+    single: bool  #: no array
+    attempts: list[AttemptKey]  #: in the order of the array's indices
 
 
 class FlightPart(JobsPart, DurabilityPart):
@@ -34,7 +45,7 @@ class FlightPart(JobsPart, DurabilityPart):
         that is not staged, or is to be cancelled, loses its turn when it is returned.
         """
         answers = self.call("due", cluster, now, runs, per_run)
-        return [(RunId(run), _pending(rest, now)) for run, *rest in answers]
+        return [(RunId(run), self._pending(RunId(run), rest, now)) for run, *rest in answers]
 
     def next_due(self, cluster: ClusterName) -> float | None:
         """Return when work is due next: 0 if there is some now, None if there is none at all."""
@@ -94,25 +105,28 @@ class FlightPart(JobsPart, DurabilityPart):
                 ("HGETALL", self.key("tokens", cluster)),
             ]
         )
-        keys = sorted(_job_key(name) for name in names)
-        indices = _indices(lists)
-        records = zip(keys, self._records_of(keys), strict=True)
-        return [
-            JobInFlight(key=key, record=record, index=indices.get((key, record.attempt)))
-            for key, record in records
+        keys = self._job_keys(cluster, names)
+        records = {
+            key: record
+            for key, record in zip(keys, self._records_of(keys), strict=True)
             if record is not None and record.state.is_in_flight
-        ]
+        }
+        frozen = self._frozen_lists(cluster, lists)
+        unread = lists.keys() - frozen.keys()
+        indices = _indices(frozen) | (_indices(_found_again(records, unread)) if unread else {})
+        return [_in_flight(key, record, indices, unread) for key, record in records.items()]
 
     def frozen(self, token: Token, cluster: ClusterName) -> list[AttemptKey]:
         """Return the frozen list of a token, in the order of the array's indices; [] if it is unknown."""
         text = self.ask("HGET", self.key("tokens", cluster), token)
-        return _frozen(text)[2] if text else []
+        found = self._frozen_lists(cluster, {token: text} if text else {})
+        return found[token].attempts if token in found else []
 
     def tokens(self, cluster: ClusterName) -> dict[Token, tuple[RunId, list[AttemptKey]]]:
         """Return the frozen lists of all tokens that still have a job in flight."""
         found: Mapping[str, str] = self.ask("HGETALL", self.key("tokens", cluster))
-        lists = {Token(token): _frozen(text) for token, text in found.items()}
-        return {token: (run, attempts) for token, (run, _, attempts) in lists.items()}
+        lists = self._frozen_lists(cluster, found)
+        return {token: (frozen.run, frozen.attempts) for token, frozen in lists.items()}
 
     def forget_token(self, token: Token, cluster: ClusterName) -> None:
         """Drop a token before its last job has left the flight; that one drops it otherwise."""
@@ -128,13 +142,37 @@ class FlightPart(JobsPart, DurabilityPart):
             ("HMGET", self.key("run", run, "jobs"), *jobs) for run, jobs in by_run.items()
         ]
         answers = self.batch(commands)
-        return [JobRecord.unpack(text) if text else None for answer in answers for text in answer]
+        texts = (text for answer in answers for text in answer)
+        return [self._record_of(key, text) for key, text in zip(keys, texts, strict=True)]
 
+    def _record_of(self, key: JobKey, text: str | None) -> JobRecord | None:
+        if text:
+            with passed_over(self.key("run", key.run, "jobs"), key.job):
+                return JobRecord.unpack(text)
+        return None
 
-def _pending(flat: Sequence[str], now: float) -> list[tuple[int, JobRecord]]:
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    unborn = JobRecord(since=now)
-    return [(int(job), JobRecord.unpack(text) if text else unborn) for job, text in pairs]
+    def _job_keys(self, cluster: ClusterName, names: Iterable[str]) -> list[JobKey]:
+        keys: list[JobKey] = []
+        for name in names:
+            with passed_over(self.key("flight", cluster), name):
+                keys.append(_job_key(name))
+        return sorted(keys)
+
+    def _frozen_lists(self, cluster: ClusterName, lists: Mapping[str, str]) -> dict[Token, _Frozen]:
+        found: dict[Token, _Frozen] = {}
+        for token, text in lists.items():
+            with passed_over(self.key("tokens", cluster), token):
+                found[Token(token)] = _frozen(text)
+        return found
+
+    def _pending(self, run: RunId, flat: Sequence[str], now: float) -> list[tuple[int, JobRecord]]:
+        unborn = JobRecord(since=now)
+        pairs = zip(map(int, flat[::2]), flat[1::2], strict=True)
+        found = [
+            (job, self._record_of(JobKey(run, job), text) if text else unborn)
+            for job, text in pairs
+        ]
+        return [(job, record) for job, record in found if record is not None]
 
 
 def _job_key(name: str) -> JobKey:
@@ -142,21 +180,52 @@ def _job_key(name: str) -> JobKey:
     return JobKey(RunId(run), int(job))
 
 
-def _frozen(text: str) -> tuple[RunId, bool, list[AttemptKey]]:
+def _frozen(text: str) -> _Frozen:
     """Read `run|fence|single|job.attempt,…`."""
     run, _, single, names = text.split("|", 3)
     pairs = (name.partition(".") for name in names.split(","))
-    return RunId(run), single == "1", [AttemptKey(int(job), int(tried)) for job, _, tried in pairs]
+    attempts = [AttemptKey(int(job), int(tried)) for job, _, tried in pairs]
+    return _Frozen(run=RunId(run), single=single == "1", attempts=attempts)
 
 
-def _indices(lists: Mapping[str, str]) -> dict[tuple[JobKey, int], int]:
-    found: dict[tuple[JobKey, int], int] = {}
-    for text in lists.values():
-        run, single, attempts = _frozen(text)
-        if not single:
-            pairs = enumerate(attempts)
-            found |= {(JobKey(run, key.job), key.attempt): index for index, key in pairs}
-    return found
+def _found_again(
+    records: Mapping[JobKey, JobRecord], unread: Collection[str]
+) -> dict[Token, _Frozen]:
+    """Return the lists of tokens whose own entry cannot be read: the jobs that bear one, if it is just their mark."""
+    bearers: dict[tuple[Token, RunId], list[AttemptKey]] = {}
+    for key, record in sorted(records.items()):
+        if record.token in unread:
+            attempt = AttemptKey(key.job, record.attempt)
+            bearers.setdefault((record.token, key.run), []).append(attempt)
+    return {
+        token: _Frozen(run=run, single=len(attempts) == 1, attempts=attempts)
+        for (token, run), attempts in bearers.items()
+        if token_of(run, attempts) == token
+    }
+
+
+def _indices(lists: Mapping[Token, _Frozen]) -> dict[tuple[JobKey, int], int | None]:
+    """Return the places of attempts in their lists; None for a job that is no array."""
+    return {
+        (JobKey(frozen.run, attempt.job), attempt.attempt): None if frozen.single else place
+        for frozen in lists.values()
+        for place, attempt in enumerate(frozen.attempts)
+    }
+
+
+def _in_flight(
+    key: JobKey,
+    record: JobRecord,
+    indices: Mapping[tuple[JobKey, int], int | None],
+    unread: Collection[str],
+) -> JobInFlight:
+    """Return a job in flight. Without its place in a list, the id of a whole array must not be taken for its own."""
+    place = (key, record.attempt)
+    if record.token in unread and place not in indices and not record.id:
+        record = replace(
+            record, token=Token("")
+        )  # it is found by its claim, as if nobody knew the token
+    return JobInFlight(key=key, record=record, index=indices.get(place))
 
 
 def _score(rows: Sequence[str] | Sequence[Sequence[str]]) -> float | None:

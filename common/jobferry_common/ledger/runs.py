@@ -10,6 +10,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common.errors import AmbiguousId, Conflict, UnknownId
+from jobferry_common.ledger.garbled import passed_over
 from jobferry_common.ledger.pages import marks_of
 from jobferry_common.ledger.records import Fence, RunRecord
 from jobferry_common.ledger.specs import SpecsPart, unknown_run
@@ -38,10 +39,11 @@ class RunsPart(SpecsPart):
         """Return the record of a run.
 
         Raises:
-            UnknownId: the ledger does not hold it.
+            UnknownId: the ledger does not hold it, or it cannot be read.
         """
         found = self._records([run])
         if not found:
+            self._refuse_garbled(run)
             raise unknown_run(run)
         return found[0]
 
@@ -133,7 +135,12 @@ class RunsPart(SpecsPart):
             raise Conflict(msg)
 
     def was_removed(self, run: RunId) -> bool:
-        """Tell of a run that is not there whether it was removed; False: the broker lost it, or never had it."""
+        """Tell of a run that is not there whether it was removed; False: the broker lost it, or never had it.
+
+        Raises:
+            UnknownId: it is there, and cannot be read.
+        """
+        self._refuse_garbled(run)
         last = self.ask("HGET", self.key("submissions"), submission_of(run))
         return int(last or 0) >= int(run.rpartition("-")[2])
 
@@ -175,7 +182,21 @@ class RunsPart(SpecsPart):
         names = list(runs)
         answers = self.batch([("HMGET", self.key("run", run), *_FIELDS) for run in names])
         rows = (dict(zip(_FIELDS, answer, strict=True)) for answer in answers)
-        return [_record(run, row) for run, row in zip(names, rows, strict=True) if row["state"]]
+        found: list[RunRecord] = []
+        for run, row in zip(names, rows, strict=True):
+            if row["state"]:
+                with passed_over(self.key("run", run)):
+                    found.append(_record(run, row))
+        return found
+
+    def _refuse_garbled(self, run: RunId) -> None:
+        key = self.key("run", run)
+        if self.ask("EXISTS", key):
+            msg = (
+                f"the record of run {run} in the ledger ({key}) cannot be read: expected what jobferry wrote there. "
+                "Has another program, or another version, written to it? The logs say what is wrong with it"
+            )
+            raise UnknownId(msg)
 
     def _no_match(self, prefix: str) -> UnknownId:
         known = self.ask("ZREVRANGE", self.key("runs"), 0, 200)
