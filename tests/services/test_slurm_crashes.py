@@ -157,6 +157,25 @@ def test_an_answer_of_another_cluster_loses_nothing(
     assert work.starts() == [1] * 3
 
 
+def test_a_queue_that_is_wrongly_empty_loses_nothing(
+    make_fleet: Callable[..., Fleet], slurm: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    """As behind a site's own squeue: for longer than the grace no job is listed, but the controller has them all."""
+    fleet = make_fleet(timings={"grace_seconds": 1})
+    work = make_work("sleep 12; cat in > out", "sleep 12; cat in > out")
+    handle = fleet.submit(work.submission(cluster="alpha"))
+    until(handle, JobState.RUNNING, 2)
+    slurm.wrappers.replace("squeue", "exit 0")
+    wait_until(lambda: len(_inquiries(slurm)) > 1, "it was asked about them by name")
+    slurm.wrappers.restore("squeue")
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 2
+
+
+def _inquiries(slurm: SlurmCluster) -> list[tuple[str, ...]]:
+    return [call for call in slurm.wrappers.calls("scontrol") if "--oneliner" in call]
+
+
 def test_waiting_goes_on_when_the_broker_comes_back(
     fleet: Fleet, make_work: Callable[..., Work]
 ) -> None:

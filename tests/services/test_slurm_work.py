@@ -130,6 +130,25 @@ def test_a_job_that_waits_is_cancelled(
     assert work.starts() == [0, 0]
 
 
+def test_elements_that_somebody_else_cancels_while_they_wait_are_told_soon(
+    make_fleet: Callable[..., Fleet], slurm: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    """Slurm keeps no trace of them, but it still has their array."""
+    fleet = make_fleet({"retry_count": 0}, timings={"grace_seconds": 10_000})
+    work = make_work(*["sleep 300"] * 3)
+    resources = {"custom_flags": ["#SBATCH --begin=now+1hour"]}
+    submission = work.submission(cluster="alpha", resources=resources, continue_on_failure=True)
+    handle = fleet.submit(submission)
+    until(handle, JobState.QUEUED, 3)
+    [array] = {job.partition("_")[0] for job in slurm.queue()}
+    slurm.command("scancel", f"{array}_1")
+    until(handle, JobState.FAILED, 1)
+    slurm.command("scancel", array)
+    result = handle.result(PATIENCE, checked=False)
+    assert {failure.outcome for failure in result.failures} == {Outcome.CANCELLED}
+    assert work.starts() == [0, 0, 0]
+
+
 def test_a_job_that_runs_is_cancelled(
     fleet: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work]
 ) -> None:

@@ -7,6 +7,7 @@ advance(ledger, cluster, settings, world.clock)
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobferry_common.errors import (
@@ -89,6 +90,15 @@ class FakeScheduler:
 
     def parse_history(self, done: Completed, cluster: str) -> Listing:
         return _listing(json.loads(done.checked())["jobs"])
+
+    def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
+        return ("fake", "inquire", *ids) if self._world.has_inquiry else None
+
+    def parse_inquiry(self, done: Completed, cluster: str, ids: Collection[SchedulerId]) -> Listing:
+        told = _listing(json.loads(done.checked())["jobs"])
+        arrays = {key.partition("_")[0] for key in told.jobs}
+        lacking = {key for key in ids if key not in told.jobs and key.partition("_")[0] in arrays}
+        return replace(told, removed=frozenset(lacking))
 
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
         return ("fake", "cancel", *ids)
@@ -178,12 +188,19 @@ class FakeHost:
         return "{}"
 
     def _list(self, argv: Argv) -> str:
-        jobs = [_row(element) for element in self.world.elements.values()]
+        listed = [] if self.world.blind else self.world.elements.values()
+        jobs = [_row(element) for element in listed]
         return json.dumps({"cluster": "far", "jobs": jobs})
 
     def _history(self, argv: Argv) -> str:
         known = self.world.history
         return json.dumps({"jobs": [_row(known[key]) for key in argv[2:] if key in known]})
+
+    def _inquire(self, argv: Argv) -> str:
+        arrays = {key.partition("_")[0] for key in argv[2:]}
+        known = self.world.elements.values()
+        jobs = [_row(element) for element in known if element.id.partition("_")[0] in arrays]
+        return json.dumps({"jobs": jobs})
 
     def _cancel(self, argv: Argv) -> str:
         self.world.cancel(set(argv[2:]))

@@ -62,6 +62,7 @@ class Storm:
             "slots": pick([2, 1000]),
             "limit": pick([None, 5]),
             "has_history": pick([False, True]),
+            "has_inquiry": pick([False, True]),
             "keeps": pick([0.0, 60.0, 300.0]),
             "max_array": pick([1, 4, 1000]),
         }

@@ -81,6 +81,7 @@ class World:
     longest: float = 30.0  #: of a job
     keeps: float = 60.0  #: seconds for which ended jobs are listed
     has_history: bool = False
+    has_inquiry: bool = False
     max_array: int = 1000
 
     def __post_init__(self) -> None:
@@ -97,6 +98,8 @@ class World:
         self.executions: dict[JobKey, list[Execution]] = {}
         self.commands: list[str] = []
         self.reachable = True
+        #: the listing is empty, though it says that it is whole
+        self.blind = False
         self.asked_in_vain = 0
 
     def clock(self) -> float:

@@ -83,6 +83,10 @@ class Listing:
     unreadable: Mapping[SchedulerId, str] = field(default_factory=dict)
     #: what bears each token: ids as `parse_submit` gives them, an array's own and not its elements'
     tokens: Mapping[Token, Sequence[SchedulerId]] = field(default_factory=dict)
+    #: only after an inquiry: elements that their array has no more, although the scheduler has the array
+    removed: Collection[SchedulerId] = frozenset()
+    #: only after an inquiry: there were too many, and nothing was asked of these
+    unasked: Collection[SchedulerId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,17 @@ class Scheduler(Protocol):
 
     def parse_history(self, done: Completed, cluster: str) -> Listing:
         """Read it; raises as `parse_listing` does."""
+        ...
+
+    def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
+        """Return the one command that asks about these very jobs in the queue, whatever the listing says.
+
+        None where it could not tell more than the listing does.
+        """
+        ...
+
+    def parse_inquiry(self, done: Completed, cluster: str, ids: Collection[SchedulerId]) -> Listing:
+        """Read it; raises as `parse_listing` does. `ids` are those of `inquiry`."""
         ...
 
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:

@@ -126,6 +126,14 @@ class Shell:
         """Read it as a listing."""
         return self.parse_listing(done, cluster)
 
+    def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
+        """Return None: what is not in the listing is not there."""
+        return None
+
+    def parse_inquiry(self, done: Completed, cluster: str, ids: Collection[SchedulerId]) -> Listing:
+        """Read it as a listing."""
+        return self.parse_listing(done, cluster)
+
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
         """End jobs with all of their processes; elements of an array are named together: `17_0-3,7`."""
         return (*self._command("cancel"), *_together(ids))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem, UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
+from jobferry_common.schedulers import slurm_inquiry
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
 from jobferry_common.schedulers.elements import Indices, Jobs, compact, indices
 from jobferry_common.schedulers.slurm_refusals import submit_error
@@ -195,6 +196,24 @@ class Slurm:
     def parse_history(self, done: Completed, cluster: str) -> Listing:
         """Read lines like `5_1|FAILED|1:0|hpc1|None|jf.3f2a…`."""
         return _read(_listed(done.checked(), cluster))
+
+    def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
+        """Ask the controller with scontrol: squeue may be a site's own, and its answer empty."""
+        return slurm_inquiry.inquiry(ids)
+
+    def parse_inquiry(self, done: Completed, cluster: str, ids: Collection[SchedulerId]) -> Listing:
+        """Read records like `JobId=9 ArrayJobId=7 ArrayTaskId=1 … JobState=COMPLETED …`."""
+        records = "\n".join(slurm_inquiry.records(done, cluster))
+        _same_cluster(
+            dict(_CONFIG.findall(done.stdout)).get("ClusterName", "without a name"), cluster
+        )
+        told = _read(_lines(records))
+        return replace(
+            told,
+            unreadable={**told.unreadable, **slurm_inquiry.unanswered(done, ids)},
+            removed=slurm_inquiry.removed(done, ids, told),
+            unasked=slurm_inquiry.unasked(ids),
+        )
 
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
         """End jobs with scancel; elements of an array are named together: `257_[0-3,7]`."""

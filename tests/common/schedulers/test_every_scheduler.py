@@ -52,6 +52,8 @@ def _read(name: str, entry: Entry) -> SchedulerId | Listing | Facts:
             return scheduler.parse_listing(done, _cluster(name))
         case "history":
             return scheduler.parse_history(done, _cluster(name))
+        case "inquiry":
+            return scheduler.parse_inquiry(done, _cluster(name), entry["asked"])
         case _:
             return scheduler.parse_facts(done)
 
@@ -85,10 +87,12 @@ def _meaning(result: SchedulerId | Listing | Facts, entry: Entry) -> object:
     wanted = entry["means"]["jobs"]
     if "absent" not in entry["means"]:
         assert set(result.jobs) == set(wanted)
+    removed = {"removed": sorted(result.removed)} if "removed" in entry["means"] else {}
     return {
         "jobs": {key: _seen(result, SchedulerId(key)) for key in wanted},
         "unreadable": dict(result.unreadable),
         "tokens": {token: list(ids) for token, ids in result.tokens.items()},
+        **removed,
     }
 
 

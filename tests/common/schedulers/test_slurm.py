@@ -226,6 +226,21 @@ def test_history_names_few_elements_and_else_the_array() -> None:
     assert many[many.index("-j") + 1] == "7"
 
 
+def test_an_inquiry_names_each_array_once_and_no_more_than_a_thousand() -> None:
+    assert (SLURM.inquiry(ids("7_1", "7_2", "8")) or ())[-2:] == ("7", "8")
+    many = [SchedulerId(str(number)) for number in range(1001)]
+    assert (SLURM.inquiry(many) or ())[-1] == "999"
+    done = Completed(
+        argv=("sh",),
+        exit_code=1,
+        stdout="ClusterName = hpc1\n",
+        stderr="slurm_load_jobs error: Invalid job id specified\n" * 1000,
+    )
+    told = SLURM.parse_inquiry(done, "hpc1", many)
+    assert told.unasked == {"1000"}
+    assert not told.unreadable
+
+
 def test_the_history_of_another_cluster_is_no_answer() -> None:
     line = "7|FAILED|1:0|test-system|None|\n"
     done = Completed(argv=("sacct",), exit_code=0, stdout=line)

@@ -173,6 +173,33 @@ def test_a_job_that_is_gone_is_lost_after_the_grace_and_a_claim() -> None:
     ]
 
 
+def test_a_job_is_not_lost_before_it_was_asked_about_by_name() -> None:
+    late: dict[str, Any] = {"missing": {flying().key: NOW - 1000}, "claims": {attempt(): OURS}}
+    unasked = Look(jobs={}, unasked=frozenset({SchedulerId("7_0")}))
+    assert plan(seen(flying(), look=unasked, **late)) == ()
+    assert records(seen(flying(), look=EMPTY, **late))[0].outcome is Outcome.LOST
+
+
+REMOVED = Look(jobs={}, removed=frozenset({SchedulerId("7_0")}))
+
+
+def test_an_element_that_its_array_has_no_more_was_cancelled_if_it_never_started() -> None:
+    missing = {flying().key: NOW}
+    assert asks(seen(flying(), look=REMOVED, missing=missing))
+    (exited, _) = records(seen(flying(), look=REMOVED, missing=missing, claims={attempt(): OURS}))
+    assert (exited.outcome, exited.reason) == (
+        Outcome.CANCELLED,
+        "removed from its array at the scheduler before it started",
+    )
+
+
+def test_an_element_that_its_array_has_no_more_and_that_started_is_waited_for() -> None:
+    given: dict[str, Any] = {"look": REMOVED, "claims": {attempt(): SchedulerId("7_0")}}
+    assert plan(seen(flying(), missing={flying().key: NOW - 179}, **given)) == ()
+    s = seen(flying(), missing={flying().key: NOW - 181}, **given)
+    assert records(s)[0].outcome is Outcome.LOST
+
+
 def test_the_job_that_owns_the_claim_is_followed_when_a_submit_made_two() -> None:
     claims = {attempt(): SchedulerId("8_0")}
     s = seen(flying(), look=says(Phase.ENDED, Outcome.SUCCEEDED), claims=claims)

@@ -67,6 +67,12 @@ def lost() -> End:
     return End(outcome=Outcome.LOST, reason=reason)
 
 
+def removed() -> End:
+    """Return the end of an element that its array has no more, and that never claimed its attempt."""
+    reason = "removed from its array at the scheduler before it started"
+    return End(outcome=Outcome.CANCELLED, reason=reason)
+
+
 def exited(s: Snapshot, job: JobInFlight, end: End) -> Change:
     """Note the end of the attempt: one try is used up."""
     record = replace(

@@ -9,7 +9,8 @@ queued, …    the scheduler lists it                           its state follow
 queued, …    the scheduler says that it ended                 no claim: exited at once; claimed: the record may be
                                                               late, then exited by the scheduler's word
 queued, …    not listed (or its id is another job's), and     after the grace claimed by us, then lost
-             no record
+             no record; asked by name, it is unknown
+queued, …    the same, but its array is there without it      no claim: it was cancelled while it waited
 exited                                                        finished, pending again, failed or cancelled
 """
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from jobferry_common.ledger.records import Change, JobInFlight
     from jobferry_common.names import SchedulerId
     from jobferry_common.schedulers.base import Seen
-    from jobferry_worker.reconcile.snapshot import Snapshot
+    from jobferry_worker.reconcile.snapshot import Look, Snapshot
 
 #: after these a scheduler may start a job again by itself, and needs a moment to say so
 _MAY_RETURN: Final = frozenset({Outcome.PREEMPTED, Outcome.NODE_FAILURE, Outcome.SUCCEEDED})
@@ -65,12 +66,13 @@ def _step(s: Snapshot, job: JobInFlight, *, frozen: bool) -> Step:
         return _submitting(s, job)
     if s.look is None or job.record.id in s.look.unreadable or job.key.run in s.silent:
         return _cancel(s, job)
-    return _listed(s, job, s.look.said_of(job.record), frozen=frozen)
+    return _listed(s, s.look, job, frozen=frozen)
 
 
-def _listed(s: Snapshot, job: JobInFlight, said: Seen | None, *, frozen: bool) -> Step:
+def _listed(s: Snapshot, look: Look, job: JobInFlight, *, frozen: bool) -> Step:
+    said = look.said_of(job.record)
     if said is None:
-        return Step(job=job) if frozen else _vanished(s, job)
+        return Step(job=job) if frozen else _vanished(s, look, job)
     if said.phase is Phase.ENDED:
         doubtful = frozen and said.outcome is Outcome.SUCCEEDED
         return Step(job=job) if doubtful else _ended(s, job, said)
@@ -163,13 +165,24 @@ def _patience(s: Snapshot, said: Seen, owner: object) -> float:
     return s.patience.grace if said.outcome is Outcome.SUCCEEDED else s.patience.late
 
 
-def _vanished(s: Snapshot, job: JobInFlight) -> Step:
+def _vanished(s: Snapshot, look: Look, job: JobInFlight) -> Step:
     key = try_of(job)
+    if job.record.id in look.removed and key not in s.records:
+        if key not in s.claims:
+            return Step(job=job, claim=True)
+        if isinstance(s.claims[key], WorkerClaim):
+            return _exit(s, job, exits.removed())
     short = job.key in s.told or key in s.records
     patience = s.patience.late if short else s.patience.grace
-    bearer = s.look.jobs.get(job.record.id) if s.look else None
-    if s.now - s.missing.get(job.key, s.now) < patience:
-        return Step(job=job) if bearer else _cancel(s, job)
+    waited = s.now - s.missing.get(job.key, s.now)
+    if waited < patience or job.record.id in look.unasked:
+        return Step(job=job) if job.record.id in look.jobs else _cancel(s, job)
+    return _gone(s, look, job)
+
+
+def _gone(s: Snapshot, look: Look, job: JobInFlight) -> Step:
+    """It was missing for long enough, and is unknown by its name, too."""
+    key, bearer = try_of(job), look.jobs.get(job.record.id)
     if key in s.records:
         return _exit(s, job, exits.by_record(s, job, s.records[key]))
     if key not in s.claims:

@@ -1,4 +1,8 @@
-"""The scheduler's answers of one pass: one listing of all live jobs, and one history of what is missing in it."""
+"""The scheduler's answers of one pass: one listing of all live jobs, and one answer about those missing in it.
+
+A listing alone is no proof that a job is gone: a wrapper of the site, or a filter, may have emptied it. So the
+scheduler is asked about the very ids: of its history, where it keeps one, and of its queue.
+"""
 
 from __future__ import annotations
 
@@ -68,25 +72,53 @@ def without(seen: Look, flight: Iterable[JobInFlight], runs: Collection[RunId]) 
 def with_history(
     p: Pass, seen: Look, flight: Collection[JobInFlight], records: Mapping[Try, ExitRecord]
 ) -> Look:
-    """Add what the history says of jobs that left the listing without a final record."""
+    """Add what is said of jobs that left the listing without a final record, when they are asked about by name.
+
+    That one of them has ended is asked once: who says it may have forgotten it by the next look.
+    """
     missing = set(gone(seen, flight)[0])
     lacking = [job for job in flight if job.key in missing and not _final(job, records)]
-    if not lacking or not p.facts.history:
+    ids = {job.record.id for job in lacking}
+    over = {key: said for key, said in p.memory.over.items() if key in ids}
+    rest = [job for job in lacking if job.record.id not in over]
+    rest.sort(key=lambda job: p.memory.missing.get(job.key, p.clock()))
+    told, doubtful = _told_of(p, rest), []
+    if told is None:
+        doubtful, told = [job.record.id for job in rest], Listing(jobs={})
+    ended, alive = _sorted(told, rest)
+    p.memory.over = {**over, **ended}
+    if not lacking:
         return seen
-    scheduler, ids = p.cluster.scheduler, [job.record.id for job in lacking]
-    since = datetime.fromtimestamp(min(job.record.since for job in lacking), tz=UTC)
-    try:
-        known = p.facts.cluster
-        told = scheduler.parse_history(p.command(scheduler.history(ids, since)), known)
-    except (SchedulerError, HostUnreachable) as error:
-        logger.warning("No history: %s", error, extra={"action": "history"})
-        return replace(seen, unreadable=frozenset((*seen.unreadable, *ids)))
-    over, doubtful = _sorted(told, lacking)
     return replace(
         seen,
-        jobs={**_of(seen, flight), **over},
-        unreadable=frozenset((*seen.unreadable, *told.unreadable, *doubtful)),
+        jobs={**_of(seen, flight), **p.memory.over},
+        unreadable=frozenset((*seen.unreadable, *told.unreadable, *alive, *doubtful)),
+        removed=told.removed,
+        unasked=told.unasked,
     )
+
+
+def _told_of(p: Pass, jobs: Collection[JobInFlight]) -> Listing | None:
+    """Ask about jobs by name, with one command at most; None when there is no answer.
+
+    History and queue are asked by turns, for each knows what the other does not: one, what ended long ago; the other,
+    what still waits. A job must be unknown to both for as long as the grace lasts.
+    """
+    scheduler, ids = p.cluster.scheduler, [job.record.id for job in jobs]
+    argv = scheduler.inquiry(ids) if ids else None
+    try:
+        if ids and p.facts.history and (argv is None or p.memory.history_is_next):
+            p.memory.history_is_next = False
+            since = datetime.fromtimestamp(min(job.record.since for job in jobs), tz=UTC)
+            done = p.command(scheduler.history(ids, since))
+            return scheduler.parse_history(done, p.facts.cluster)
+        p.memory.history_is_next = True
+        if argv is None:
+            return Listing(jobs={})
+        return scheduler.parse_inquiry(p.command(argv), p.facts.cluster, ids)
+    except (SchedulerError, HostUnreachable) as error:
+        logger.warning("No word on missing jobs: %s", error, extra={"action": "history"})
+        return None
 
 
 def found(

@@ -41,6 +41,6 @@ def _is_gone(s: Snapshot, look: Look, job: JobInFlight) -> bool:
         return False
     said = look.said_of(job.record)
     if said is None:
-        return job.key in s.missing
+        return job.key in s.missing and key not in look.removed
     late = s.now - s.ended.get(job.key, s.now) >= s.patience.late
     return said.phase is Phase.ENDED and said.outcome is Outcome.SUCCEEDED and late

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 from jobferry_worker.reconcile.snapshot import Hold
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from jobferry_common.document import Header
-    from jobferry_common.names import JobKey, RunId
+    from jobferry_common.names import JobKey, RunId, SchedulerId
+    from jobferry_common.schedulers.base import Seen
     from jobferry_worker.reconcile.actions import Try
     from jobferry_worker.reconcile.quiet import Quiet
 
@@ -42,6 +43,10 @@ class Memory:
         self.ended: dict[JobKey, float] = {}
         self.told: dict[JobKey, float] = {}
         self.holds: dict[RunId, Hold] = {}
+        #: whom to ask next about jobs that are missing: the history, or the queue by their names
+        self.history_is_next = True
+        #: jobs that left the listing and were then called ended, asked about by name
+        self.over: Mapping[SchedulerId, Seen] = {}
         #: attempts whose record was written on a signal
         self.provisional: set[Try] = set()
         #: runs whose far side was compared with the ledger before their first submit

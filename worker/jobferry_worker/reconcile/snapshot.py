@@ -66,11 +66,15 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One answer of the scheduler, together with the history of what was missing in it."""
+    """One answer of the scheduler, together with what it said of those missing in it, asked by name."""
 
     jobs: Mapping[SchedulerId, Seen]
     tokens: Mapping[Token, Sequence[SchedulerId]] = field(default_factory=dict)
     unreadable: Collection[SchedulerId] = frozenset()  #: could not be asked about these
+    #: elements that their array has no more, although the scheduler has the array
+    removed: Collection[SchedulerId] = frozenset()
+    #: not listed, and not yet asked about by name
+    unasked: Collection[SchedulerId] = frozenset()
 
     def said_of(self, record: JobRecord) -> Seen | None:
         """Return what is said of a job, by id; a job that only bears its id now is another one."""
