@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,7 @@ class Place:
         self.source = top / "source"
         self.root = top / "root"
         self.base = self.root / RUN
-        self.layout = Layout(
-            root=str(self.root), base=str(self.base), run=RUN, ledger="1f", cluster="a"
-        )
+        self.layout = Layout.of(header(self.source), RUN, str(self.root), "1f")
         self.put(self.source / "t" / "in", "input")
 
     def put(self, path: Path, text: str = "") -> None:
@@ -375,11 +374,8 @@ def test_clean_removes_the_run_and_nothing_else(place: Place) -> None:
 
 
 def test_clean_refuses_a_directory_that_is_not_the_runs(place: Place) -> None:
-    strange = Layout(
-        root=str(place.root), base=str(place.source), run=RUN, ledger="1f", cluster="a"
-    )
     with pytest.raises(StagingError, match="it is left alone"):
-        Local(symlink=True).clean(strange)
+        Local(symlink=True).clean(replace(place.layout, base=str(place.source)))
     assert place.source.exists()
 
 
