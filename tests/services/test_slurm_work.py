@@ -13,6 +13,7 @@ from tests.testbed.work import COPY, PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.testbed.fleet import Fleet
     from tests.testbed.slurm import SlurmCluster
@@ -159,6 +160,26 @@ def test_a_job_that_runs_is_cancelled(
     assert handle.wait(PATIENCE).state is RunState.CANCELLED
     assert slurm.queue() == []
     assert work.starts() == [1, 1]
+
+
+@pytest.mark.parametrize("requeue", [False, True])
+def test_slurm_starts_no_job_again_by_itself_whatever_header_a_user_has(
+    make_fleet: Callable[..., Fleet],
+    slurm: SlurmCluster,
+    make_work: Callable[..., Work],
+    tmp_path: Path,
+    *,
+    requeue: bool,
+) -> None:
+    fleet = make_fleet({"requeue": requeue})
+    template = tmp_path / "header"
+    template.write_text("#!/bin/bash\n#SBATCH --ntasks {cpu_per_node}\n")
+    strategy = {"customized_script_header_template_file": str(template)}
+    work = make_work("sleep 300")
+    handle = fleet.submit(work.submission(cluster="alpha", resources={"strategy": strategy}))
+    until(handle, JobState.RUNNING, 1)
+    [job] = slurm.queue()
+    assert f"Requeue={requeue:d} " in slurm.command("scontrol", "-o", "show", "job", job)
 
 
 def test_a_time_limit_ends_a_job_and_is_told(

@@ -51,6 +51,9 @@ class Submit:
     token: Token  #: the scheduler keeps it with the job
     name: str  #: of the job, as a user sees it in the queue
     size: int | None = None  #: None: one job; n: an array with the indices 0 … n-1
+    #: the header's lines in the script: what they do not say of a requeue, the command has to
+    header: Sequence[str] = ()
+    requeue: bool = False  #: True: the scheduler may start the job again by itself
 
 
 class Phase(StrEnum):

@@ -13,6 +13,8 @@ one script, and an array of them is
 
     sbatch --parsable --comment=jf.3f2a9c01d5e7-2.… --job-name=relax --chdir=/scratch/a/… --output=….%a --array=0-99 …
 
+A header template of the user's own may say nothing of a requeue; then the command has --no-requeue, too.
+
 The job inherits the environment of the worker, as with sbatch in a shell. SBATCH_* variables that would contradict
 the request (another partition, another array, waiting for its end) are taken away before; SBATCH_ACCOUNT and the like
 stay: they are how a site or a user gives defaults.
@@ -23,6 +25,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem, UnreadableOutput
@@ -46,6 +49,7 @@ _SUBMITTED: Final = re.compile(r"^(\d+)(?:;\S+)?\s*$", re.M)
 _WORD: Final = re.compile(r"[^\s\"'\\#]+\Z")
 _NAME_FORBIDDEN: Final = re.compile(r"[^\w.+@:/=-]")
 _NAME_LENGTH: Final = 64
+_REQUEUE: Final = re.compile(r"#SBATCH\s(?:[^#]*\s)?--(?:no-)?requeue\b")
 
 #: they would make sbatch do something else than it was asked to; the last three would pass for the job's own
 _SUBMIT_UNSET: Final = (
@@ -142,6 +146,7 @@ class Slurm:
                 f"--output={log if submit.size is None else log + '.%a'}",
                 *array,
             ),
+            *(() if submit.requeue or _says_requeue(submit.header) else ("--no-requeue",)),
             submit.script,
         )
 
@@ -247,6 +252,12 @@ class Slurm:
         except (KeyError, ValueError) as error:
             msg = f"scontrol show config: {error!r} in {done.stdout[:200]!r}"
             raise UnreadableOutput(msg) from error
+
+
+def _says_requeue(header: Sequence[str]) -> bool:
+    """Return True when sbatch finds either word: it reads no further than the first line of code."""
+    read = takewhile(lambda line: not line.strip() or line.startswith("#"), header)
+    return any(_REQUEUE.match(line) for line in read)
 
 
 def _env(unset: Sequence[str]) -> Argv:

@@ -114,6 +114,17 @@ def custom_header(template: str, resources: Resources) -> list[str]:
     return [*text.splitlines(), *resources.custom_flags]
 
 
+def header_lines(header: Header, scheduler: Scheduler, *, requeue: bool = False) -> list[str]:
+    """Return the header of the script as scheduler or user have it, without a shebang unless the user gave one.
+
+    Raises:
+        BadInput: something in `header` cannot be expressed for this scheduler.
+    """
+    if header.header_template is None:
+        return list(scheduler.header(header.resources, requeue=requeue))
+    return custom_header(header.header_template, header.resources)
+
+
 def _lines(script: _Script, *, requeue: bool) -> Iterator[str]:
     yield from _header(script, requeue=requeue)
     yield from _place(script)
@@ -130,11 +141,7 @@ def _lines(script: _Script, *, requeue: bool) -> Iterator[str]:
 
 def _header(script: _Script, *, requeue: bool) -> Iterator[str]:
     shebang = "#!/bin/bash -l" if script.login_shell else "#!/bin/bash"
-    resources = script.header.resources
-    if script.header.header_template is None:
-        lines: Sequence[str] = script.scheduler.header(resources, requeue=requeue)
-    else:
-        lines = custom_header(script.header.header_template, resources)
+    lines = header_lines(script.header, script.scheduler, requeue=requeue)
     if not (lines and lines[0].startswith("#!")):
         yield shebang
     for line in lines:

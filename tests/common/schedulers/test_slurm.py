@@ -36,12 +36,31 @@ def test_one_job_is_submitted_with_all_that_is_its_own() -> None:
     argv = submit()
     assert argv[argv.index("sbatch") :] == (
         *("sbatch", "--parsable", "--comment=jf.a", "--job-name=relax", "--chdir=/a"),
-        *("--output=/a/log", "/a/b.sh"),
+        *("--output=/a/log", "--no-requeue", "/a/b.sh"),
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ([], False),
+        (["#!/bin/bash", "#SBATCH --nodes 2"], False),
+        (["#!/bin/bash", "", "# a site's own", "#SBATCH -p big --no-requeue"], True),
+        (["#SBATCH --requeue"], True),
+        (["#SBATCH --comment=x # --requeue"], False),
+        (["# SBATCH --requeue"], False),
+        (["module load x", "#SBATCH --no-requeue"], False),
+    ],
+)
+def test_what_the_header_does_not_say_of_a_requeue_the_command_says(
+    header: list[str], said: bool
+) -> None:
+    assert ("--no-requeue" in submit(header=header)) is not said
+    assert "--no-requeue" not in submit(header=header, requeue=True)
+
+
 def test_elements_of_an_array_have_a_log_each() -> None:
-    argv = submit(size=100)
+    argv = submit(size=100, requeue=True)
     assert argv[-3:] == ("--output=/a/log.%a", "--array=0-99", "/a/b.sh")
 
 

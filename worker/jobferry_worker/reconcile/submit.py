@@ -23,7 +23,7 @@ from jobferry_common.errors import (
 from jobferry_common.ledger.records import Change
 from jobferry_common.names import AttemptKey, SchedulerId, token_of
 from jobferry_common.schedulers.base import Submit
-from jobferry_common.scripts.render import batch_files
+from jobferry_common.scripts.render import batch_files, header_lines
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import readback
 from jobferry_worker.reconcile.killpoints import kill_here
@@ -63,6 +63,7 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
         token = token_of(run, attempts)
         kill_here("before-files")
         _write_files(p, layout, header, token, attempts)
+        lines = header_lines(header, p.cluster.scheduler, requeue=p.cluster.profile.requeue)
     except UnreadableRun as error:
         logger.error("%s", error, extra={"action": "submit"})  # noqa: TRY400
         return
@@ -85,6 +86,8 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
         token=token,
         name=header.name or run,
         size=None if single else len(jobs),
+        header=lines,
+        requeue=p.cluster.profile.requeue,
     )
     _give(p, run, token, jobs, command)
 
