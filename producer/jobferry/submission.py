@@ -47,7 +47,21 @@ class Job:
 
 
 class Submission:
-    """A set of tasks with resources, common files and a target."""
+    """A set of tasks with resources, common files and a target.
+
+    Args:
+        work_base: the directory of the tasks, below the machine's local_root.
+        machine: where it runs; also a dict, or the name of a cluster that a worker serves.
+        resources: of each job. As second argument in place of a machine it is taken as well.
+        forward_common_files: files or globs below `work_base` that all tasks need.
+        backward_common_files: files or globs below `work_base` that come back.
+        task_list: the tasks; more can be registered.
+        continue_on_failure: a failed job does not end the others.
+        cluster: the name of a cluster, in place of a machine.
+        name: your own word for it, shown in lists.
+        clean: whether files on the cluster are removed at the end: True, False or "on_success".
+        previous_submission_hash: DPDispatcher's; runs are resumed without it.
+    """
 
     def __init__(  # noqa: PLR0913 - DPDispatcher's arguments
         self,
@@ -64,23 +78,7 @@ class Submission:
         clean: bool | str = True,
         previous_submission_hash: str | None = None,
     ) -> None:
-        """Describe work.
-
-        Args:
-            work_base: the directory of the tasks, below the machine's local_root.
-            machine: where it runs; also a dict, or the name of a cluster that a worker serves.
-            resources: of each job. As second argument in place of a machine it is taken as well.
-            forward_common_files: files or globs below `work_base` that all tasks need.
-            backward_common_files: files or globs below `work_base` that come back.
-            task_list: the tasks; more can be registered.
-            continue_on_failure: a failed job does not end the others.
-            cluster: the name of a cluster, in place of a machine.
-            name: your own word for it, shown in lists.
-            clean: whether files on the cluster are removed at the end: True, False or "on_success".
-            previous_submission_hash: DPDispatcher's; runs are resumed without it.
-        """
-        if isinstance(machine, Resources):
-            machine, resources = None, resources or machine
+        """Take the words; nothing is checked yet."""
         self.work_base = work_base
         self.machine: Machine | dict[str, Any] | None = None
         self.cluster = cluster
@@ -94,7 +92,9 @@ class Submission:
         self.previous_submission_hash = previous_submission_hash
         self.belonging_jobs: list[Job] = []
         self.handle: Handle | None = None  #: of the last submit
-        if machine is not None:
+        if isinstance(machine, Resources):
+            self.resources = resources or machine
+        elif machine is not None:
             self.bind_machine(machine)
 
     @classmethod

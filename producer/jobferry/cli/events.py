@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobferry.cli.options import Json, MaybeRun
-from jobferry.cli.show import print_json_line
+from jobferry.cli.options import Follow, Json, MaybeRun
+from jobferry.cli.show import fields, print_json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,9 +28,7 @@ _BLOCK_SECONDS = 5.0
 def events(
     run: MaybeRun = None,
     *,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")
-    ] = False,
+    follow: Follow = False,
     after: Annotated[str, typer.Option(help="Begin after the event of this cursor.")] = "0",
     json: Json = False,
 ) -> None:
@@ -47,8 +45,7 @@ def events(
 def event_data(event: Event) -> dict[str, Any]:
     """Return an event as JSON has it."""
     names = ("cursor", "at", "kind", "run", "cluster", "job", "state", "attempt")
-    more = ("outcome", "code", "results", "reason")
-    return {name: getattr(event, name) for name in (*names, *more)}
+    return fields(event, *names, "outcome", "code", "results", "reason")
 
 
 def _of_run(client: Client, run: str, after: str, *, follow: bool) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobferry.cli.options import Json, RunArgument
+from jobferry.cli.options import Follow, Json, RunArgument
 from jobferry.cli.show import note, print_json_line
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def logs(
         ),
     ] = None,
     *,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
-    ] = False,
+    follow: Follow = False,
     json: Json = False,
 ) -> None:
     """Show what tasks printed on stdout and stderr."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobferry.cli.options import Json, MaybeRun, RunArgument
-from jobferry.cli.show import ago, note, print_json, print_table, when
+from jobferry.cli.options import Json, MaybeRun, RunArgument, Wait
+from jobferry.cli.show import ago, fields, note, print_json, print_table, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _COLUMNS = ("run", "state", "jobs", "states", "results", "cluster", "accepted", "name")
 _JOB_COLUMNS = ("job", "state", "try", "id", "since", "outcome", "code", "reason")
 _MANY_JOBS = 20
-
-Wait = Annotated[bool, typer.Option(help="Show the progress until it ends.")]
 
 
 def status(
@@ -132,53 +130,21 @@ def clean(
 
 def run_data(record: RunRecord) -> dict[str, Any]:
     """Return a run as JSON has it."""
-    return {
-        "run": record.id,
-        "submission": record.submission,
-        "state": record.state,
-        "results": record.results,
-        "cluster": record.cluster,
-        "name": record.name,
-        "owner": record.owner,
-        "jobs": record.jobs,
-        "tasks": record.tasks,
-        "counts": dict(record.counts),
-        "staged": record.staged,
-        "cancel": record.cancel,
-        "taken_over": record.taken_over,
-        "accepted": record.accepted,
-        "finished": record.finished,
-        "reason": record.reason,
-    }
+    what = ("submission", "state", "results", "cluster", "name", "owner", "jobs", "tasks", "counts")
+    how = ("staged", "cancel", "taken_over", "accepted", "finished", "reason")
+    return {"run": record.id, **fields(record, *what, *how)}
 
 
 def job_data(job: int, record: JobRecord) -> dict[str, Any]:
     """Return a job as JSON has it."""
-    return {
-        "job": job,
-        "state": record.state,
-        "attempt": record.attempt,
-        "id": record.id,
-        "cluster": record.cluster,
-        "outcome": record.outcome,
-        "code": record.code,
-        "since": record.since,
-        "reason": record.reason,
-    }
+    names = ("state", "attempt", "id", "cluster", "outcome", "code", "since", "reason")
+    return {"job": job, **fields(record, *names)}
 
 
 def failure_data(failure: Failure) -> dict[str, Any]:
     """Return a failed task as JSON has it."""
-    return {
-        "job": failure.job,
-        "task": failure.task,
-        "name": failure.name,
-        "command": failure.command,
-        "outcome": failure.outcome,
-        "code": failure.code,
-        "reason": failure.reason,
-        "stderr": list(failure.stderr),
-    }
+    names = ("job", "task", "name", "command", "outcome", "code", "reason", "stderr")
+    return fields(failure, *names)
 
 
 def print_failures(failures: Iterable[Failure]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobferry.cli.completion import complete_cluster
+from jobferry.cli.options import cluster_option
 from jobferry_common.errors import BadInput, Problem, UnknownId
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ def worker(
     *,
     cluster: Annotated[
         list[str] | None,
-        typer.Option(
-            "--cluster",
-            "-c",
-            metavar="NAME",
-            help="A cluster of the settings; several are possible. Default: all of them.",
-            autocompletion=complete_cluster,
+        cluster_option(
+            *("--cluster", "-c"),
+            text="A cluster of the settings; several are possible. Default: all of them.",
         ),
     ] = None,
     beat_too: Annotated[

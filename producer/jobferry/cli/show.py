@@ -49,6 +49,11 @@ def plain(data: object) -> Any:  # noqa: ANN401 - whatever JSON knows
     return data
 
 
+def fields(record: object, *names: str) -> dict[str, Any]:
+    """Return attributes of a record by their names, as JSON has them."""
+    return {name: plain(getattr(record, name)) for name in names}
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under their columns, without lines around them."""
     from rich.table import Table

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobferry.cli.completion import complete_cluster
-from jobferry.cli.options import Json
+from jobferry.cli.options import Json, cluster_option
 from jobferry.cli.show import note, print_json
 
 if TYPE_CHECKING:
@@ -26,12 +25,7 @@ def submit(  # noqa: PLR0913 - its options
     ],
     *,
     cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Run it there instead of where the file says.",
-            autocompletion=complete_cluster,
-        ),
+        str | None, cluster_option("--cluster", text="Run it there instead of where the file says.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
