@@ -98,18 +98,19 @@ class Progress:
         """Show where a run is, with a word on why it does not go on."""
         now = time.monotonic()
         self._pace.note(ended(record), now)
-        parts = (states(record.counts), self._pace.text(record.jobs - ended(record)), hint)
-        text = "  ".join(part for part in parts if part)
+        where, pace = states(record.counts), self._pace.text(record.jobs - ended(record))
+        text = "  ".join(part for part in (where, pace, hint) if part)
         if self._stream.isatty():
             self._draw(record, text)
         elif record.state.is_final or now - self._last[1] >= _LINE_SECONDS:
-            self._print(record, text, now)
+            line = f"{record.id}  {ended(record)}/{record.jobs}  {text}"
+            # another pace alone is no news
+            self._print(line, f"{where} {hint}", now)
 
-    def _print(self, record: RunRecord, text: str, now: float) -> None:
-        line = f"{record.id}  {ended(record)}/{record.jobs}  {text}"
-        if line != self._last[0]:
+    def _print(self, line: str, news: str, now: float) -> None:
+        if news != self._last[0]:
             print(line, file=self._stream, flush=True)
-            self._last = (line, now)
+            self._last = (news, now)
 
     def _draw(self, record: RunRecord, text: str) -> None:
         if self._bar is None:

@@ -65,7 +65,8 @@ class Result:
     """A run that ended."""
 
     run: RunRecord
-    failures: tuple[Failure, ...] = ()  #: of at most 100 failed jobs
+    failures: tuple[Failure, ...] = ()  #: of at most 100 failed jobs, by task
+    lack: str = ""  #: which result did not come back, and what to do; empty if all did
 
     @property
     def finished(self) -> int:
@@ -86,7 +87,8 @@ def is_settled(record: RunRecord) -> bool:
 
 def result_of(client: Client, record: RunRecord) -> Result:
     """Return what came of a run that ended."""
-    return Result(run=record, failures=tuple(failures_of(client, record)))
+    failures = sorted(failures_of(client, record), key=_by_task)
+    return Result(run=record, failures=tuple(failures), lack=client.ledger.lack(record.id))
 
 
 def check(result: Result) -> None:
@@ -104,6 +106,7 @@ def describe(result: Result) -> str:
         lines.extend(f"    {line}" for line in failure.stderr)
     if more := len(result.failures) - _SHOWN:
         lines += [f"  … and {more} more"] * (more > 0)
+    lines += [result.lack] * (result.lack not in ("", *lines))
     lines.append(f"run what is unfinished again with: jobferry retry {result.run.id}")
     return "\n".join(lines)
 
@@ -134,6 +137,12 @@ def failures_of(client: Client, record: RunRecord) -> Iterator[Failure]:
     for job, state in failed:
         tasks = client.ledger.tasks(record.id, header.tasks_of(job))
         yield from _of_job(places, job, state, tasks, noted.get(job, ()))
+
+
+def _by_task(failure: Failure) -> tuple[bool, int]:
+    """Tell the order in which people know their tasks; jobs hold them in another."""
+    unknown = failure.task is None
+    return (unknown, failure.job if failure.task is None else failure.task)
 
 
 def _of_job(

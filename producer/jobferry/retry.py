@@ -29,6 +29,10 @@ def retry(client: Client, run: RunId) -> Handle:
             f"run {run} finished: nothing of it is left; submit the work again to repeat all of it"
         )
         raise Conflict(msg)
+    later = client.ledger.ended_later(run)
+    if later is not None and client.ledger.run(later).state is RunState.FINISHED:
+        msg = f"run {later} finished what run {run} left; submit the work again to repeat all of it"
+        raise Conflict(msg)
     return Handle.on(client, client.accept(_document(client, run)))
 
 

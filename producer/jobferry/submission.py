@@ -11,6 +11,7 @@ It holds the words of the user and nothing else. `model()` checks them all at on
 from __future__ import annotations
 
 import asyncio
+import logging
 import posixpath
 import sys
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from jobferry_common.models.cluster import ClusterProfile
     from jobferry_common.models.task import Task
 
+_log = logging.getLogger(__name__)
+
+#: stands for the target while none is bound
+_UNBOUND = "unbound"
+#: how a submission's plain values name their target
+_TARGETS = ("machine", "batch", "cluster")
 #: a machine, its description, or the name of a cluster
 Target = Machine | str | dict[str, Any] | None
 
@@ -140,7 +147,13 @@ class Submission:
         """Take plain values, as JSON has them; raises `BadInput` with every fault."""
         return cls.of(Model.load_from_dict(data, allow_ref=allow_ref))
 
-    deserialize = load_from_dict
+    @classmethod
+    def deserialize(cls, submission_dict: Mapping[str, Any], machine: Target = None) -> Self:
+        """Take what `serialize` gave, with another machine if one is given; raises `BadInput` with every fault."""
+        if machine is None:
+            return cls.load_from_dict(submission_dict)
+        rest = {key: value for key, value in submission_dict.items() if key not in _TARGETS}
+        return cls.load_from_dict({**rest, "cluster": _UNBOUND}).bind_machine(machine)
 
     def register_task(self, task: Task) -> None:
         """Add a task."""
@@ -163,8 +176,8 @@ class Submission:
         return self.bind_machine(batch)
 
     def generate_jobs(self) -> None:
-        """Group the tasks into `belonging_jobs`, to be looked at; submitting does not need it."""
-        model = self.model()
+        """Group the tasks into `belonging_jobs`, to be looked at; submitting does not need it, nor this a target."""
+        model = self._model(cluster=self.cluster if self.machine else self.cluster or _UNBOUND)
         size = group_size(model.resources, len(model.task_list))
         ordered = in_job_order(model.task_list, group_size=size)
         self.belonging_jobs = [
@@ -178,13 +191,16 @@ class Submission:
         Raises:
             BadInput: with every fault.
         """
+        return self._model()
+
+    def _model(self, **others: Any) -> Model:
         given: dict[str, Any] = {
             name: getattr(self, name) for name in Model.model_fields if hasattr(self, name)
         }
         given["task_list"] = tuple(self.task_list)
         if given["resources"] is None:
             del given["resources"]
-        return Model(**given)
+        return Model(**{**given, **others})
 
     def serialize(self, *, if_static: bool = True) -> dict[str, Any]:
         """Return plain values that `load_from_dict` takes; secrets are left out.
@@ -293,7 +309,10 @@ def _wait(handle: Handle) -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"\njobferry: {coming_back(handle.id)}\n")
         raise
-    check(handle.outcome(record))
+    result = handle.outcome(record)
+    check(result)
+    if result.lack:
+        _log.warning("run %s: %s", handle.id, result.lack, extra={"action": "lacking"})
 
 
 def _elsewhere(data: Mapping[str, Any], cluster: str) -> dict[str, Any]:

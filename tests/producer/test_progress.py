@@ -83,6 +83,17 @@ def test_without_a_terminal_a_line_is_printed_now_and_then() -> None:
     ]
 
 
+def test_another_pace_alone_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, now = io.StringIO(), 0.0
+    monkeypatch.setattr("jobferry.progress.time.monotonic", lambda: now)
+    over = replace(RUN, state=RunState.FINISHED, counts={JobState.FINISHED: 10})
+    with Progress(out) as progress:
+        for record in (RUN, over, over, over):
+            now += 20.0
+            progress.show(record)
+    assert len(out.getvalue().splitlines()) == 2
+
+
 def test_a_terminal_shows_a_bar() -> None:
     out = Terminal()
     with Progress(out) as progress:

@@ -64,6 +64,22 @@ def test_each_failed_task_is_told_with_its_code(
     ]
 
 
+def test_failures_come_in_the_order_of_the_tasks(
+    client: Client, stage: Stage, handle: Handle, tmp_path: Path
+) -> None:
+    layout = Layout.of(client.ledger.header(handle.id), handle.id, str(tmp_path), client.ledger.id)
+    record = Path(layout.record(AttemptKey(0, 1)))
+    record.parent.mkdir(parents=True)
+    record.write_text(RECORD)
+    stage.run_job(handle.id, 0, code=7)
+    fail(client, handle)
+    client.ledger.note_lack(handle.id, "'out' stays on the cluster")
+    result = handle.outcome(handle.status())
+    assert [failure.task for failure in result.failures] == [1, 2]
+    assert result.lack == "'out' stays on the cluster"
+    assert "'out' stays on the cluster" in describe(result)
+
+
 def test_without_a_record_the_job_is_told_as_a_whole(
     client: Client, stage: Stage, handle: Handle, tmp_path: Path
 ) -> None:

@@ -45,6 +45,15 @@ def test_a_finished_run_has_nothing_left_to_retry(client: Client, stage: Stage) 
         handle.retry()
 
 
+def test_what_a_later_run_finished_is_not_done_again(client: Client, stage: Stage) -> None:
+    old = client.handle(client.accept(document()).run)
+    stage.fail(old.id)
+    new = old.retry()
+    stage.finish(new.id)
+    with pytest.raises(Conflict, match=f"run {new.id} finished what run {old.id} left"):
+        old.retry()
+
+
 def test_a_retry_needs_no_kept_document(client: Client, stage: Stage) -> None:
     handle = client.handle(client.accept(document()).run)
     stage.fail(handle.id)

@@ -84,12 +84,25 @@ def test_the_older_form_works(work: Path) -> None:
     old = Machine.load_from_json_file(str(file))
     submission = Submission("work", old.resources, forward_common_files=[])
     submission.register_task_list([task("a"), task("b")])
+    submission.generate_jobs()  # before a target is bound, as its users had it
     submission.bind_batch(old.batch)
-    submission.generate_jobs()
     [job] = submission.belonging_jobs
     assert len(job.job_task_list) == 2
     assert job.resources.group_size == 2
     assert submission.prepare().header.jobs == 1
+
+
+def test_plain_values_come_back_with_another_machine(work: Path) -> None:
+    first = Submission.load_from_dict(plain())
+    same = Submission.deserialize(submission_dict=first.serialize())
+    assert same.submission_hash == first.submission_hash
+    elsewhere = Machine(
+        batch_type="Slurm", context_type="Local", local_root=str(work), remote_root="/scratch"
+    )
+    other = Submission.deserialize(submission_dict=first.serialize(), machine=elsewhere)
+    assert other.machine == elsewhere
+    assert other.prepare().header.tasks == first.prepare().header.tasks
+    assert Submission.deserialize(first.serialize(), "hpc1").cluster == "hpc1"
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])

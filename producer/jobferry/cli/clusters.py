@@ -68,7 +68,7 @@ def show(name: ClusterArgument, *, json: Json = False) -> None:
         if key != "profile":
             typer.echo(f"{key:12} {_readable(key, value)}")
     for key, value in (plain(data["profile"]) or {}).items():
-        typer.echo(f"profile.{key} = {value}")
+        typer.echo(f"profile.{key} = {'not set' if value is None else value}")
 
 
 @group.command()

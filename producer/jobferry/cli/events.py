@@ -15,6 +15,7 @@ import typer
 
 from jobferry.cli.options import Follow, Json, MaybeRun
 from jobferry.cli.show import fields, print_json_line
+from jobferry_common.states import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,5 +86,11 @@ def _print(event: Event) -> None:
     if event.job is not None:
         what = f"{what}/{event.job}"
     code = "" if event.code is None else f"exit code {event.code}"
-    words = ", ".join(str(word) for word in (event.outcome, code, event.reason) if word)
+    # where the results are is news of a run that ended
+    results = f"results {event.results}" if event.kind == "run" and _is_over(event) else ""
+    words = ", ".join(str(word) for word in (event.outcome, code, event.reason, results) if word)
     typer.echo(f"{clock}  {event.kind:7}  {what}  {event.state or ''}  {words}".rstrip())
+
+
+def _is_over(event: Event) -> bool:
+    return event.state in {state.value for state in RunState if state.is_final}

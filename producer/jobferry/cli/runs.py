@@ -84,9 +84,10 @@ def retry(
 
 
 def fetch(run: RunArgument, *, wait: Wait = True, json: Json = False) -> None:
-    """Bring the results of a run once more, as long as the cluster has them.
+    """Bring the results of a run once more.
 
-    For what could not be written here and can be now; what was changed here is replaced.
+    For what could not be written here and can be now, as long as the cluster has it; what was changed here is
+    replaced.
     """
     from jobferry.client import connect
     from jobferry.waiting import wait_shown

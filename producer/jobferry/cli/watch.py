@@ -28,7 +28,7 @@ def watch(run: RunArgument, *, json: Json = False) -> None:
 
 
 def follow(handle: Handle, *, json: bool) -> None:
-    """Show the progress of a run, then what came of it; leave with 1 unless it finished."""
+    """Show the progress of a run, then what came of it; leave with 1 unless it finished and all came back."""
     from jobferry.submission import coming_back
     from jobferry.waiting import wait_shown
 
@@ -40,18 +40,24 @@ def follow(handle: Handle, *, json: bool) -> None:
     result = handle.outcome(record)
     if json:
         failures = [failure_data(failure) for failure in result.failures]
-        print_json({**run_data(record), "failures": failures})
+        print_json({**run_data(record), "failures": failures, "lack": result.lack})
     else:
-        _tell(result)
-    if not result.ok:
+        _tell(result, handle.client.ledger.header(handle.id).source)
+    if not result.ok or result.lack:
         raise typer.Exit(1)
 
 
-def _tell(result: Result) -> None:
+def _tell(result: Result, place: str) -> None:
     from jobferry.results import headline
 
     record = result.run
     note(f"{headline(record)} in {(record.finished or time.time()) - record.accepted:.1f} s")
     print_failures(result.failures)
+    if result.lack and result.lack not in record.reason:
+        note(result.lack)
+    elif result.lack:
+        note(record.reason)
+    elif result.ok:
+        note(f"the results are in {place}")
     if not result.ok:
         note(f"run what is unfinished again with: jobferry retry {record.id}")

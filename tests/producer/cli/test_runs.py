@@ -274,6 +274,32 @@ def test_events_of_a_run_are_told_in_order(jobferry: Command, client: Client, st
     assert rest == lines[2:]
 
 
+def test_the_events_of_a_run_that_ended_tell_where_its_results_are(
+    jobferry: Command, client: Client, stage: Stage
+) -> None:
+    run = submitted(client, tasks=1)
+    stage.finish(run)
+    lines = jobferry("events", run).out.splitlines()
+    assert lines[-2].endswith("finished  results remote")
+    assert lines[-1].endswith("finished  results delivered")
+    assert lines[0].endswith("accepted")
+
+
+def test_a_run_that_lacks_a_result_is_no_success(
+    jobferry: Command, client: Client, stage: Stage
+) -> None:
+    run = submitted(client, source="/home/alice/work")
+    stage.finish(run)
+    done = jobferry("watch", run)
+    assert (done.code, done.err.splitlines()[-1]) == (0, "the results are in /home/alice/work")
+    client.ledger.note_lack(run, "'out' stays on the cluster")
+    client.ledger.change_run(run, reason="a result is missing: 'out' stays on the cluster")
+    done = jobferry("watch", run)
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == "a result is missing: 'out' stays on the cluster"
+    assert jobferry("watch", run, "--json").json["lack"] == "'out' stays on the cluster"
+
+
 def test_followed_events_end_with_the_run(
     jobferry: Command,
     client: Client,
