@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def submit(  # noqa: PLR0913 - its options
     file: Annotated[
-        Path, typer.Argument(help="A submission as JSON, YAML or TOML.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A submission as JSON, YAML or TOML.", show_default=False
+        ),
     ],
     *,
     cluster: Annotated[
