@@ -26,12 +26,14 @@ from jobferry_worker.reconcile.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
     from jobferry_common.files import NewFile
     from jobferry_common.models.resources import Resources
     from jobferry_common.schedulers.base import Submit
     from jobferry_common.settings import Settings
+    from jobferry_worker.hosts.base import Output
     from tests.simulation.world import Element, World
 
 ALPHA = ClusterName("alpha")
@@ -212,6 +214,14 @@ class FakeHost:
             if element and element.state == "ended":
                 del self.world.elements[key]
         return ""
+
+    def feed(self, argv: Argv, chunks: Iterable[bytes], *, silence: timedelta) -> Completed:
+        raise HostUnreachable(self.name)
+
+    def output(
+        self, argv: Argv, *, silence: timedelta, stdin: bytes = b""
+    ) -> AbstractContextManager[Output]:
+        raise HostUnreachable(self.name)
 
     def user(self) -> str:
         return "sim"

@@ -15,7 +15,8 @@ import pytest
 from jobferry_common.errors import StagingError
 from jobferry_common.files import NewFile
 from jobferry_worker.hosts import LocalHost
-from jobferry_worker.hosts.local import TIMED_OUT, inherited
+from jobferry_worker.hosts.local import inherited
+from jobferry_worker.hosts.streams import TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

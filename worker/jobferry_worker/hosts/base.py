@@ -11,10 +11,23 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from jobferry_common.files import NewFile
     from jobferry_common.schedulers.base import Argv, Completed
+
+
+class Output(Protocol):
+    """What a command writes to its stdout, while it runs; fit for tarfile's mode "r|"."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, all that is left if it is negative; b"" at the end."""
+        ...
+
+    def end(self) -> Completed:
+        """Return exit code and stderr once the command ended: only they tell whether the output is whole."""
+        ...
 
 
 class Host(Protocol):
@@ -33,6 +46,23 @@ class Host(Protocol):
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run one command, at most `limit` long: exit code 124 when it was ended, 127 when it does not exist."""
+        ...
+
+    def feed(self, argv: Argv, chunks: Iterable[bytes], *, silence: timedelta) -> Completed:
+        """Run a command and stream to its stdin: exit code 124 when nothing moved for `silence`, and it was ended.
+
+        What the iterator raises ends the command and passes through. A command that wants no more is not fed to
+        the end; its exit code says why. Other commands can be run from within the iterator.
+        """
+        ...
+
+    def output(
+        self, argv: Argv, *, silence: timedelta, stdin: bytes = b""
+    ) -> AbstractContextManager[Output]:
+        """Run a command and read its stdout as a stream; exit code 124 as above.
+
+        Whoever leaves the block before the end ends the command.
+        """
         ...
 
     def user(self) -> str:

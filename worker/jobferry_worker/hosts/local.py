@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import StagingError
 from jobferry_common.schedulers.base import Completed
+from jobferry_worker.hosts.streams import TIMED_OUT, Reading, feed, unstarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger(__name__)
 
-TIMED_OUT: Final = 124
-_NOT_RUN: Final = 126
-_NOT_FOUND: Final = 127
 _KILLED: Final = 137
 #: from SIGTERM to SIGKILL for a command whose time is up
 _KILL_AFTER_SECONDS: Final = 2
@@ -92,7 +90,7 @@ class LocalHost:
                 start_new_session=True,
             )
         except OSError as error:
-            return _unstarted(argv, error)
+            return unstarted(argv, error)
         done = _await(child, stdin, limit.total_seconds() + _KILL_AFTER_SECONDS + _SLACK_SECONDS)
         over = time.monotonic() - started >= limit.total_seconds()
         code = TIMED_OUT if over and done[0] in {_KILLED, -signal.SIGKILL} else done[0]
@@ -102,6 +100,16 @@ class LocalHost:
             stdout=done[1].decode("utf-8", "replace"),
             stderr=done[2].decode("utf-8", "replace"),
         )
+
+    def feed(self, argv: Argv, chunks: Iterable[bytes], *, silence: timedelta) -> Completed:
+        """Run a command and stream to its stdin; a worker that is killed closes it."""
+        logger.debug("Feed %s.", argv, extra={"action": "feed", "argv": argv})
+        return feed(argv, chunks, silence=silence, environment=inherited(os.environ))
+
+    def output(self, argv: Argv, *, silence: timedelta, stdin: bytes = b"") -> Reading:
+        """Run a command and read its stdout as a stream."""
+        logger.debug("Read from %s.", argv, extra={"action": "output", "argv": argv})
+        return Reading(argv, silence=silence, stdin=stdin, environment=inherited(os.environ))
 
     def user(self) -> str:
         """Return the name of the worker's user, or its number where it has no name."""
@@ -175,14 +183,6 @@ class LocalHost:
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what a command, and through it a job, may see of the worker's environment."""
     return {name: value for name, value in environment.items() if not _PRIVATE.match(name)}
-
-
-def _unstarted(argv: Argv, error: OSError) -> Completed:
-    code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_RUN
-    where = error.filename or argv[0]
-    if isinstance(where, bytes):
-        where = where.decode("utf-8", "replace")
-    return Completed(argv=argv, exit_code=code, stderr=f"{where}: {error.strerror}\n")
 
 
 def _await(
