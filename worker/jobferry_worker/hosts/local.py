@@ -23,9 +23,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import StagingError
 from jobferry_common.schedulers.base import Completed
 from jobferry_worker.hosts.streams import TIMED_OUT, Reading, feed, unstarted
+from jobferry_worker.hosts.telling import staging_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,13 +46,6 @@ _PRIVATE: Final = re.compile(
     r"(JOBFERRY|CELERY|FLOWER|REDIS|VALKEY)_|BROKER_|(BROKER|REDIS_URL|REDISCLI_AUTH)\Z"
 )
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_ADVICE: Final = {
-    errno.ENOSPC: "free some space there; it is tried again",
-    errno.EDQUOT: "the quota is used up: free some space; it is tried again",
-    errno.EACCES: "the worker's user needs the permission",
-    errno.EROFS: "the file system is mounted read-only",
-}
-
 _REMOVALS: Final = 3
 
 _temporary: Final = count()
@@ -125,7 +118,7 @@ class LocalHost:
         for file in files:
             with _staging("write", file.path):
                 temporary = _written(file, known)
-                os.replace(temporary, file.path)  # noqa: PTH105 - a Path for each costs more than the rename
+                _renamed(temporary, file.path)
 
     def read(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """Return the contents of those that exist."""
@@ -222,6 +215,15 @@ def _written(file: NewFile, known: set[str]) -> str:
     return temporary
 
 
+def _renamed(temporary: str, path: str) -> None:
+    try:
+        os.replace(temporary, path)  # noqa: PTH105 - a Path for each costs more than the rename
+    except OSError:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
 def _write_all(write: Callable[[memoryview], int | None], content: bytes) -> None:
     left = memoryview(content)
     while left:
@@ -286,8 +288,4 @@ def _staging(what: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0)
-        msg = f"cannot {what} {path}: {error.strerror or error}" + (
-            f" ({advice})" if advice else ""
-        )
-        raise StagingError(msg) from error
+        raise staging_error(what, path, error) from error

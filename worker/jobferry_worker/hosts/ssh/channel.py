@@ -1,0 +1,77 @@
+r"""A session channel that sends while it receives, and never waits for longer than it was told.
+
+wire = Wire(transport.open_session())
+wire.channel.exec_command("exec /bin/sh")
+left = wire.move(memoryview(b"echo hello\n"), until=time.monotonic() + 5)     # what was not sent yet
+wire.stdout, wire.stderr                                                      # what came
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    import paramiko
+
+#: bytes given to paramiko at once
+_SLICE: Final = 256 * 1024
+#: while the far side takes nothing: how long until it is asked again
+_AGAIN_SECONDS: Final = 0.01
+
+EMPTY: Final = memoryview(b"")
+
+
+class Wire:
+    """A channel with what came in."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self.channel = channel
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._poll = select.poll()
+        self._poll.register(channel.fileno(), select.POLLIN)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can come."""
+        channel = self.channel
+        over = channel.closed or channel.eof_received
+        return bool(over) and not channel.recv_ready() and not channel.recv_stderr_ready()
+
+    def move(self, pending: memoryview, until: float) -> memoryview:
+        """Send and receive something; return what is still to be sent.
+
+        Raises:
+            OSError, paramiko.SSHException, EOFError: the channel or the connection is gone.
+        """
+        sent = 0
+        if pending and self.channel.send_ready():
+            # a view is taken as bytes are, without a copy of what is left
+            sent = self.channel.send(cast("bytes", pending[:_SLICE]))
+        if not self.take() and not sent and not self.ended:
+            wait = until - time.monotonic()
+            wait = min(wait, _AGAIN_SECONDS) if pending else wait
+            self._poll.poll(max(wait, 0.0) * 1000)
+            self.take()
+        return pending[sent:]
+
+    def take(self) -> int:
+        """Take what has come; return how many bytes."""
+        size = 0
+        if self.channel.recv_ready():
+            data = self.channel.recv(_SLICE)
+            size += len(data)
+            self.stdout += data
+        if self.channel.recv_stderr_ready():
+            data = self.channel.recv_stderr(_SLICE)
+            size += len(data)
+            self.stderr += data
+        return size
+
+    def close(self) -> None:
+        """Close the channel; the far side sees the end of its stdin."""
+        with suppress(OSError, EOFError):
+            self.channel.close()

@@ -1,0 +1,201 @@
+"""A cluster's machine that is reached by ssh: commands and small files go through long-lived shells.
+
+host = SshHost(connection)
+host.run(("squeue", "--me"), limit=timedelta(seconds=30)).checked()
+host.write([NewFile(path="/scratch/a/run.sh", content=b"...", mode=0o755)])
+
+Any number of threads may use it; all share one connection, and up to three shells. A command of which no answer came
+raises `HostUnreachable`: it may have had its effect. Files are asked for a second time when a connection broke, because
+that does no harm; only `create` is not, because its answer would be another.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import HostUnreachable
+from jobferry_common.schedulers.base import Completed
+from jobferry_common.scripts.quoting import variable, word, words
+from jobferry_worker.hosts.ssh import files as far
+from jobferry_worker.hosts.ssh.pool import Shells
+from jobferry_worker.hosts.ssh.shell import (
+    Answer,
+    ShellFlooded,
+    ShellGone,
+    ShellSilent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
+
+    from jobferry_common.files import NewFile
+    from jobferry_common.schedulers.base import Argv
+    from jobferry_worker.hosts.ssh.pool import Connection
+
+logger: Final = logging.getLogger(__name__)
+
+TIMED_OUT: Final = 124
+_KILLED: Final = 137
+#: from SIGTERM to SIGKILL for a command whose time is up
+_KILL_AFTER_SECONDS: Final = 2
+#: how much longer than a command's limit its answer may take
+_SLACK_SECONDS: Final = 10.0
+#: what files may take, and the least rate at which they travel
+_FILES_SECONDS: Final = 60.0
+_LEAST_RATE: Final = 64 * 1024
+_TREE_SECONDS: Final = 3600.0
+
+
+class SshHost:
+    """The machine at the far end of a connection."""
+
+    def __init__(self, connection: Connection, *, login: bool = True, shells: int = 3) -> None:
+        self.name = connection.name
+        self._connection = connection
+        self._shells = Shells(connection, login=login, most=shells)
+
+    def run(
+        self,
+        argv: Argv,
+        *,
+        limit: timedelta,
+        stdin: bytes = b"",
+        directory: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run one command; what a flood of output goes beyond, and what hangs, is ended."""
+        body = _body(argv, limit, directory, environment or {})
+        logger.debug("Run %s.", argv, extra={"action": "run", "argv": argv})
+        started = time.monotonic()
+        try:
+            answer = self._command(body, stdin, limit.total_seconds())
+        except ShellSilent:
+            return self._hung(argv)
+        except ShellFlooded as error:
+            return Completed(argv=argv, exit_code=TIMED_OUT, stderr=f"{argv[0]}: {error}\n")
+        except ShellGone as error:
+            msg = f"{self.name}: it is not known what became of {argv[0]}: {error}"
+            raise HostUnreachable(msg) from error
+        over = time.monotonic() - started >= limit.total_seconds()
+        return Completed(
+            argv=argv,
+            exit_code=TIMED_OUT if over and answer.code == _KILLED else answer.code,
+            stdout=answer.stdout.decode("utf-8", "replace"),
+            stderr=answer.stderr.decode("utf-8", "replace"),
+        )
+
+    def user(self) -> str:
+        """Return the name of the user at the far side, or its number where it has no name."""
+        return self._user
+
+    def write(self, files: Iterable[NewFile]) -> None:
+        """Write all files beside their places with one archive, and rename them."""
+        wanted = {file.path: file for file in files}
+        if not wanted:
+            return
+        mark = _mark()
+        line, data = far.unpacking("jf_write", wanted.values(), mark)
+        far.check("write", list(wanted), self._ask(line, data), mark)
+
+    def read(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the contents of those that exist."""
+        return far.contents(paths, self._ask(far.reading(paths))) if paths else {}
+
+    def create(self, files: Sequence[NewFile]) -> Sequence[bool]:
+        """Create each file exclusively, and with all of its content at once."""
+        first = {file.path: file for file in reversed(files)}
+        if not first:
+            return []
+        mark = _mark()
+        line, data = far.unpacking("jf_create", first.values(), mark)
+        answer = self._ask(line, data, again=False)
+        far.check("create", list(first), answer, mark)
+        return far.created(files, answer)
+
+    def names(self, directory: str) -> Sequence[str]:
+        """Return the sorted names in a directory, [] if it does not exist."""
+        return far.listed(directory, self._ask(far.listing(directory)))
+
+    def make_directories(self, paths: Iterable[str]) -> None:
+        """Make directories with their parents."""
+        self._change("make directory", "jf_make_directories", list(paths))
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files; those that are gone already are left alone."""
+        self._change("remove", "jf_remove", list(paths))
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory with all that is in it; links are not followed."""
+        answer = self._ask(f"jf_remove_tree {word(path)}", seconds=_TREE_SECONDS)
+        far.check("remove", [path], answer)
+
+    def close(self) -> None:
+        """End the shells and the connection."""
+        self._shells.close()
+        self._connection.close()
+
+    @cached_property
+    def _user(self) -> str:
+        answer = self._ask("id -un </dev/null >&8 2>/dev/null || id -u </dev/null >&8")
+        return answer.stdout.decode().split()[-1]
+
+    def _change(self, what: str, function: str, paths: Sequence[str]) -> None:
+        if paths:
+            far.check(what, paths, self._ask(f"{function} {words(paths)}"))
+
+    def _command(self, body: str, stdin: bytes, seconds: float) -> Answer:
+        seconds += _KILL_AFTER_SECONDS + _SLACK_SECONDS + len(stdin) / _LEAST_RATE
+        return self._shells.use(
+            lambda shell, until: shell.command(body, stdin=stdin, until=until),
+            seconds=seconds,
+        )
+
+    def _ask(
+        self, line: str, stdin: bytes = b"", *, again: bool = True, seconds: float = _FILES_SECONDS
+    ) -> Answer:
+        seconds += (len(line) + len(stdin)) / _LEAST_RATE
+        try:
+            return self._shells.use(
+                lambda shell, until: shell.ask(line, stdin=stdin, until=until),
+                seconds=seconds,
+                again=again,
+            )
+        except ShellSilent as error:
+            hangs = self._shells.is_reachable()
+            why = "its file system may hang" if hangs else "the connection is given up"
+            msg = f"{self.name} did not answer in {seconds:.0f} s: {why}"
+            raise HostUnreachable(msg) from error
+        except ShellGone as error:
+            msg = f"{self.name}: it is not known what became of files there: {error}"
+            raise HostUnreachable(msg) from error
+
+    def _hung(self, argv: Argv) -> Completed:
+        """Tell a command that cannot be ended from a connection over which nothing comes."""
+        if self._shells.is_reachable():
+            said = f"{argv[0]}: it could not be ended in time\n"
+            return Completed(argv=argv, exit_code=TIMED_OUT, stderr=said)
+        msg = f"{self.name} stopped answering: it is not known what became of {argv[0]}"
+        raise HostUnreachable(msg)
+
+
+def _mark() -> str:
+    return f".jf-{secrets.token_hex(8)}.tmp"
+
+
+def _body(
+    argv: Argv, limit: timedelta, directory: str | None, environment: Mapping[str, str]
+) -> str:
+    """Return what a process of the shell carries out to become the command."""
+    parts = ["jf_env"]
+    if directory is not None:
+        parts.append(f"jf_cd {word(directory)}")
+    for name, value in environment.items():
+        parts.append(f"export {variable(name, 'environment')}={word(value)}")
+    seconds = f"{max(limit.total_seconds(), 0.01):.3f}"
+    timeout = f'"$jf_timeout" --kill-after={_KILL_AFTER_SECONDS} {seconds}'
+    return "; ".join([*parts, f"exec {timeout} {words(argv)}"])

@@ -1,0 +1,246 @@
+r"""One long-lived shell on a cluster: a line and its stdin go out, an exit code and two outputs come back.
+
+shell = Shell.start(transport, login=True)
+shell.ask('jf_read /etc/hostname', until=time.monotonic() + 30)       # Answer(code=0, stdout=b"=0\n.6\nhpc1\n\n", …)
+
+What a command prints stands between two marks that bear a random number of that command alone. The login shell may be
+any: it only has to carry out `exec /bin/sh`, and may print what it likes before. The profile of a login is
+read by a bash of its own, whose output is thrown away and which has nothing to read.
+"""
+
+from __future__ import annotations
+
+import importlib.resources as package
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import paramiko
+
+from jobferry_worker.hosts.ssh.channel import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: what one command may print, on both outputs together
+MOST_OUTPUT: Final = 64 * 1024 * 1024
+#: a login may take long where home directories are slow
+_START_SECONDS: Final = 60.0
+_FAR: Final = package.files(__package__).joinpath("far.sh").read_bytes()
+_BASH: Final = "exec bash -p"
+#: the profile gets nothing to read, and what it prints is lost
+_LOGIN: Final = (
+    "exec 3<&0 4>&1 5>&2; "
+    "exec bash -l -c 'exec bash -p <&3 >&4 2>&5 3<&- 4>&- 5>&-' </dev/null >/dev/null 2>&1"
+)
+_BROKEN: Final = (OSError, EOFError, paramiko.SSHException)
+
+
+class ShellGone(Exception):  # noqa: N818 - reads better than ...Error
+    """The shell cannot be used any more; what became of the command is not known."""
+
+
+class ShellEnded(ShellGone):
+    """It ended, while the connection lives on."""
+
+
+class ShellSilent(ShellGone):
+    """It did not answer in time."""
+
+
+class ShellFlooded(ShellGone):
+    """The command printed more than is taken."""
+
+
+class ShellUnbegun(ShellGone):
+    """The command was certainly not started: it came too late, or the shell had ended before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Shell:
+    """A shell at the far end of a channel; for one thread at a time."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._started = time.monotonic()
+        #: its session on the far side; 0 until it is known
+        self.session = 0
+        #: PATH as it is after the login
+        self.path = ""
+        #: no further command should be given to it
+        self.worn = False
+
+    @classmethod
+    def start(cls, transport: paramiko.Transport, *, login: bool) -> Shell:
+        """Start one; raises `ShellGone`."""
+        try:
+            channel = transport.open_session(timeout=_START_SECONDS)
+            shell = cls(Wire(channel))
+            channel.settimeout(_START_SECONDS)
+            channel.exec_command("exec /bin/sh")
+            shell._begin(login=login)
+        except _BROKEN as error:
+            msg = f"no shell could be started: {_words(error)}"
+            raise ShellGone(msg) from error
+        return shell
+
+    @property
+    def usable(self) -> bool:
+        """Whether another command may be given to it."""
+        return not self.worn and not self._wire.channel.closed and not self._wire.ended
+
+    def ask(self, line: str, *, stdin: bytes = b"", until: float) -> Answer:
+        """Run one line of functions of this shell; it is not started after `until`.
+
+        Raises:
+            ShellGone: it is not known whether the line was carried out, unless it says `ShellUnbegun`.
+        """
+        nonce = secrets.token_hex(16)
+        latest = max(int(until - self._started), 0)
+        text = f"jf_begin {nonce} {latest}; {line}; jf_end {nonce} $?\n"
+        return self._exchange(nonce, _bytes(text) + stdin, until)
+
+    def command(self, body: str, *, stdin: bytes = b"", until: float) -> Answer:
+        """Run one command in the background of the shell, and wait for it; raises as `ask` does."""
+        nonce = secrets.token_hex(16)
+        latest = max(int(until - self._started), 0)
+        source, feed, drain = "/dev/null", "", ""
+        if stdin:
+            source, feed, drain = "&6 6<&-", f"jf_feed {len(stdin)}; ", "; jf_drain"
+        text = (
+            f"jf_begin {nonce} {latest}; {feed}{{ {body}; }} <{source} >&8 2>&9 8>&- 9>&- & "
+            f"jf_wait $!{drain}; jf_end {nonce} $jf_code $jf_left\n"
+        )
+        return self._exchange(nonce, _bytes(text) + stdin, until)
+
+    def close(self) -> None:
+        """End it."""
+        self.worn = True
+        self._wire.close()
+
+    def _begin(self, *, login: bool) -> None:
+        """Go from the user's login shell to a bash that knows what it needs.
+
+        A plain `sh` may read ahead: nothing is sent to it before it has carried out what it has.
+        """
+        first, second = secrets.token_hex(16), secrets.token_hex(16)
+        until = time.monotonic() + _START_SECONDS
+        # the marks are broken, so that a shell that repeats what it reads does not look ready
+        line = f"printf '%s%s\\n' {first[:9]} {first[9:]}; {_LOGIN if login else _BASH}\n"
+        self._move(line.encode(), until, lambda out: f"{first}\n".encode() in out)
+        self._wire.stdout.clear()
+        self._started = time.monotonic()
+        ready = f"printf '%s%s %s %s\\n' {second[:9]} {second[9:]} $$ \"$PATH\" >&8; SECONDS=0\n"
+        self._move(
+            _FAR + ready.encode(),
+            until,
+            lambda out: second.encode() in out and out.endswith(b"\n"),
+        )
+        words = bytes(self._wire.stdout).partition(second.encode())[2].decode("utf-8", "replace")
+        session, _, self.path = words.strip().partition(" ")
+        self.session = int(session)
+        self._wire.stdout.clear()
+        self._wire.stderr.clear()
+
+    def _move(self, data: bytes, until: float, done: Callable[[bytearray], bool]) -> None:
+        """Send data and receive until enough has come."""
+        wire, pending = self._wire, memoryview(data)
+        while not done(wire.stdout):
+            if wire.ended:
+                orderly = wire.channel.eof_received
+                words = (
+                    f"its shell ended{_said(wire.stderr)}" if orderly else "the connection broke"
+                )
+                self._raise(ShellEnded if orderly else ShellGone, words)
+            if time.monotonic() >= until:
+                self._raise(ShellSilent, "it did not answer in time")
+            if len(wire.stdout) + len(wire.stderr) > MOST_OUTPUT:
+                mebibytes = MOST_OUTPUT >> 20
+                self._raise(ShellFlooded, f"more than {mebibytes} MiB were printed")
+            pending = wire.move(pending, until)
+
+    def _exchange(self, nonce: str, data: bytes, until: float) -> Answer:
+        frame = _Frame(nonce)
+        self._wire.stdout.clear()
+        self._wire.stderr.clear()
+        try:
+            self._move(data, until, lambda out: frame.is_whole(out, self._wire.stderr))
+        except _BROKEN as error:
+            self.close()
+            msg = f"the connection broke: {_words(error)}"
+            raise ShellGone(msg) from error
+        except ShellEnded as error:
+            # all that it printed has come, and it prints before it starts anything
+            if not frame.has_begun(self._wire.stdout):
+                raise ShellUnbegun(str(error)) from error
+            raise
+        answer = frame.answer(self._wire.stdout, self._wire.stderr)
+        if frame.is_late:
+            self._raise(ShellUnbegun, "the command arrived too late to be started")
+        self.worn = frame.is_torn
+        return answer
+
+    def _raise(self, error: type[ShellGone], words: str) -> None:
+        self.close()
+        raise error(words)
+
+
+class _Frame:
+    """The marks around one command's output, and what they say."""
+
+    def __init__(self, nonce: str) -> None:
+        self._begin = f"{nonce}<".encode()
+        self._end = f"{nonce}>".encode()
+        self._looked = [0, 0]
+        self._at = [-1, -1]
+        self.is_late = False
+        #: something printed besides the command, or goes on printing
+        self.is_torn = False
+
+    def is_whole(self, stdout: bytearray, stderr: bytearray) -> bool:
+        """Tell whether both ends are there."""
+        for index, text in enumerate((stdout, stderr)):
+            if self._at[index] < 0:
+                self._at[index] = text.find(self._end, self._looked[index])
+                self._looked[index] = max(0, len(text) - len(self._end))
+        return min(self._at) >= 0 and b"\n" in stdout[self._at[0] :]
+
+    def has_begun(self, stdout: bytearray) -> bool:
+        """Tell whether the far side set about it."""
+        return self._begin in stdout
+
+    def answer(self, stdout: bytearray, stderr: bytearray) -> Answer:
+        """Read it."""
+        words = bytes(stdout[self._at[0] + len(self._end) :]).partition(b"\n")
+        code, left = words[0].split()
+        outputs = [
+            bytes(text[:at]).partition(self._begin)
+            for text, at in zip((stdout, stderr), self._at, strict=True)
+        ]
+        self.is_late = code == b"late"
+        strays = words[2], *(before for before, _, _ in outputs)
+        self.is_torn = left == b"1" or any(strays)
+        number = 0 if self.is_late else int(code)
+        return Answer(code=number, stdout=outputs[0][2], stderr=outputs[1][2])
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _said(stderr: bytearray) -> str:
+    words = bytes(stderr[-500:]).decode("utf-8", "replace").strip()
+    return f"; it said {words!r}" if words else ""
