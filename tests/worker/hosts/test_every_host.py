@@ -16,13 +16,12 @@ import pytest
 
 from jobferry_common.errors import StagingError
 from jobferry_common.files import NewFile
-from jobferry_worker.hosts import Host, LocalHost
-from jobferry_worker.hosts.local import TIMED_OUT
-from jobferry_worker.hosts.ssh import SshHost
-from tests.testbed.link import Link
+from jobferry_worker.hosts.streams import TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from jobferry_worker.hosts import Host
 
 LIMIT = timedelta(seconds=60)
 SHORT = timedelta(seconds=0.3)
@@ -45,18 +44,6 @@ ODD = (
     "#",
     "~",
 )
-
-
-@pytest.fixture(
-    scope="module", params=["local", pytest.param("ssh", marks=pytest.mark.needs("sshd"))]
-)
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    if request.param == "local":
-        yield LocalHost()
-        return
-    ssh = SshHost(Link(request.getfixturevalue("sshd")))
-    yield ssh
-    ssh.close()
 
 
 def test_arguments_reach_the_command_as_they_are(host: Host) -> None:

@@ -17,6 +17,7 @@ from jobferry_common.files import NewFile
 from jobferry_worker.hosts import LocalHost
 from jobferry_worker.hosts.local import inherited
 from jobferry_worker.hosts.streams import TIMED_OUT
+from tests.testbed.processes import lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,14 +60,7 @@ def test_the_limit_ends_a_command_whose_worker_was_killed(tmp_path: Path) -> Non
     os.kill(worker, 9)
     os.waitpid(worker, 0)
     pid = int(mark.read_text())
-    until(lambda: not _lives(pid))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    until(lambda: not lives(pid))
 
 
 def test_what_belongs_to_the_worker_is_not_inherited() -> None:

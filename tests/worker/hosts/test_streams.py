@@ -1,4 +1,4 @@
-"""LocalHost: streams into and out of commands."""
+"""Every host: streams into and out of commands."""
 
 from __future__ import annotations
 
@@ -11,23 +11,20 @@ from typing import IO, TYPE_CHECKING, cast
 
 import pytest
 
-from jobferry_worker.hosts import LocalHost
 from jobferry_worker.hosts.streams import TIMED_OUT
+from tests.testbed.processes import lives, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jobferry_worker.hosts import Host
 
 SILENCE = timedelta(seconds=60)
 SHORT = timedelta(seconds=0.3)
 BIG = os.urandom(1 << 20) * 5
 
 
-@pytest.fixture
-def host() -> LocalHost:
-    return LocalHost()
-
-
-def test_what_is_fed_arrives(host: LocalHost, tmp_path: Path) -> None:
+def test_what_is_fed_arrives(host: Host, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     pieces = (BIG[at : at + 100_000] for at in range(0, len(BIG), 100_000))
     done = host.feed(("dd", f"of={copy}", "status=none"), pieces, silence=SILENCE)
@@ -35,12 +32,12 @@ def test_what_is_fed_arrives(host: LocalHost, tmp_path: Path) -> None:
     assert copy.read_bytes() == BIG
 
 
-def test_a_command_that_answers_much_while_it_is_fed_does_not_get_stuck(host: LocalHost) -> None:
+def test_a_command_that_answers_much_while_it_is_fed_does_not_get_stuck(host: Host) -> None:
     done = host.feed(("tee", "/dev/stderr"), [b"x" * len(BIG)], silence=SILENCE)
     assert (len(done.checked()), len(done.stderr)) == (len(BIG), len(BIG))
 
 
-def test_a_command_that_wants_no_more_says_why(host: LocalHost) -> None:
+def test_a_command_that_wants_no_more_says_why(host: Host) -> None:
     def endless() -> Iterator[bytes]:
         while True:
             yield BIG
@@ -49,7 +46,7 @@ def test_a_command_that_wants_no_more_says_why(host: LocalHost) -> None:
     assert (done.exit_code, done.stderr) == (3, "full\n")
 
 
-def test_what_the_iterator_raises_ends_the_command(host: LocalHost, tmp_path: Path) -> None:
+def test_what_the_iterator_raises_ends_the_command(host: Host, tmp_path: Path) -> None:
     def failing() -> Iterator[bytes]:
         yield b"some"
         raise FileNotFoundError(2, "No such file", "/gone")
@@ -59,7 +56,7 @@ def test_what_the_iterator_raises_ends_the_command(host: LocalHost, tmp_path: Pa
     assert not (tmp_path / "ended").exists()
 
 
-def test_commands_may_be_run_from_within_the_iterator(host: LocalHost) -> None:
+def test_commands_may_be_run_from_within_the_iterator(host: Host) -> None:
     def asking() -> Iterator[bytes]:
         yield host.run(("echo", "asked"), limit=SILENCE).stdout.encode()
 
@@ -68,7 +65,7 @@ def test_commands_may_be_run_from_within_the_iterator(host: LocalHost) -> None:
 
 @pytest.mark.parametrize("script", ["sleep 600", "exec sleep 600 >&- 2>&-"])
 def test_a_command_in_which_nothing_moves_is_ended(
-    host: LocalHost, script: str, monkeypatch: pytest.MonkeyPatch
+    host: Host, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobferry_worker.hosts.streams._END_SECONDS", 0.1)
     assert host.feed(("sh", "-c", script), [b""], silence=SHORT).exit_code == TIMED_OUT
@@ -77,7 +74,7 @@ def test_a_command_in_which_nothing_moves_is_ended(
         assert output.end().exit_code == TIMED_OUT
 
 
-def test_a_stream_is_read_in_pieces_and_tells_how_it_ended(host: LocalHost) -> None:
+def test_a_stream_is_read_in_pieces_and_tells_how_it_ended(host: Host) -> None:
     script = "cat; echo bad >&2; exit 4"
     with host.output(("sh", "-c", script), silence=SILENCE, stdin=BIG) as output:
         first = output.read(10)
@@ -88,7 +85,7 @@ def test_a_stream_is_read_in_pieces_and_tells_how_it_ended(host: LocalHost) -> N
     assert (done.exit_code, done.stdout, done.stderr) == (4, "", "bad\n")
 
 
-def test_tarfile_reads_it(host: LocalHost, tmp_path: Path) -> None:
+def test_tarfile_reads_it(host: Host, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(BIG)
     with host.output(("tar", "-c", "-C", str(tmp_path), "a"), silence=SILENCE) as output:
         with tarfile.open(fileobj=cast("IO[bytes]", output), mode="r|") as archive:
@@ -97,15 +94,14 @@ def test_tarfile_reads_it(host: LocalHost, tmp_path: Path) -> None:
     assert contents == [BIG]
 
 
-def test_what_is_left_early_is_ended(host: LocalHost, tmp_path: Path) -> None:
+def test_what_is_left_early_is_ended(host: Host, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     with host.output(("sh", "-c", f"echo $$ > {pid}; exec yes"), silence=SILENCE) as output:
         assert output.read(4) == b"y\ny\n"
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+    wait_until(lambda: not lives(int(pid.read_text())), "the command ended")
 
 
-def test_a_command_that_does_not_exist_answers_127(host: LocalHost) -> None:
+def test_a_command_that_does_not_exist_answers_127(host: Host) -> None:
     assert host.feed(("no-such-command-here",), [b"x"], silence=SILENCE).exit_code == 127
     with host.output(("no-such-command-here",), silence=SILENCE) as output:
         assert (output.read(), output.end().exit_code) == (b"", 127)

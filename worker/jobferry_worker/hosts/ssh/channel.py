@@ -11,17 +11,20 @@ from __future__ import annotations
 import select
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
-if TYPE_CHECKING:
-    import paramiko
+import paramiko
 
 #: bytes given to paramiko at once
 _SLICE: Final = 256 * 1024
+#: bytes taken at once: all that came, because taking a part moves the rest
+_MOST: Final = 1 << 26
 #: while the far side takes nothing: how long until it is asked again
 _AGAIN_SECONDS: Final = 0.01
 
 EMPTY: Final = memoryview(b"")
+#: what paramiko raises when a channel or its connection is gone
+BROKEN: Final = (OSError, EOFError, paramiko.SSHException)
 
 
 class Wire:
@@ -31,6 +34,8 @@ class Wire:
         self.channel = channel
         self.stdout = bytearray()
         self.stderr = bytearray()
+        #: bytes in both directions so far
+        self.moved = 0
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
 
@@ -56,19 +61,21 @@ class Wire:
             wait = min(wait, _AGAIN_SECONDS) if pending else wait
             self._poll.poll(max(wait, 0.0) * 1000)
             self.take()
+        self.moved += sent
         return pending[sent:]
 
     def take(self) -> int:
         """Take what has come; return how many bytes."""
         size = 0
         if self.channel.recv_ready():
-            data = self.channel.recv(_SLICE)
+            data = self.channel.recv(_MOST)
             size += len(data)
             self.stdout += data
         if self.channel.recv_stderr_ready():
-            data = self.channel.recv_stderr(_SLICE)
+            data = self.channel.recv_stderr(_MOST)
             size += len(data)
             self.stderr += data
+        self.moved += size
         return size
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ from jobferry_worker.hosts.ssh.shell import (
     ShellGone,
     ShellSilent,
 )
+from jobferry_worker.hosts.ssh.stream import Reading, feed
+from jobferry_worker.hosts.streams import TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger(__name__)
 
-TIMED_OUT: Final = 124
 _KILLED: Final = 137
 #: from SIGTERM to SIGKILL for a command whose time is up
 _KILL_AFTER_SECONDS: Final = 2
@@ -88,6 +89,16 @@ class SshHost:
             stdout=answer.stdout.decode("utf-8", "replace"),
             stderr=answer.stderr.decode("utf-8", "replace"),
         )
+
+    def feed(self, argv: Argv, chunks: Iterable[bytes], *, silence: timedelta) -> Completed:
+        """Run a command and stream to its stdin, on a channel of its own."""
+        logger.debug("Feed %s.", argv, extra={"action": "feed", "argv": argv})
+        return feed(self._shells, argv, chunks, silence=silence)
+
+    def output(self, argv: Argv, *, silence: timedelta, stdin: bytes = b"") -> Reading:
+        """Run a command and read its stdout as a stream, on a channel of its own."""
+        logger.debug("Read from %s.", argv, extra={"action": "output", "argv": argv})
+        return Reading(self._shells, argv, silence=silence, stdin=stdin)
 
     def user(self) -> str:
         """Return the name of the user at the far side, or its number where it has no name."""

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 import paramiko
 
 from jobferry_common.errors import HostUnreachable
+from jobferry_worker.hosts.ssh.channel import BROKEN
 from jobferry_worker.hosts.ssh.shell import (
+    START_SECONDS,
     Shell,
     ShellFlooded,
     ShellGone,
     ShellSilent,
     ShellUnbegun,
 )
+from jobferry_worker.hosts.ssh.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +35,9 @@ logger: Final = logging.getLogger(__name__)
 
 #: how long a look may take that tells a stalled connection from a hung command
 PROBE_SECONDS: Final = 15.0
+#: until a call that hangs is ended from outside, after its own limit
+_GRACE_SECONDS: Final = 5.0
+_PATH_SECONDS: Final = 60.0
 #: to how many more shells something is given
 _TRIES: Final = 3
 
@@ -67,6 +73,8 @@ class Shells:
         self._idle: list[tuple[paramiko.Transport, Shell]] = []
         self._out = 0
         self._changed = threading.Condition()
+        self._path = ""
+        self.watch = Watch(connection.lost)
 
     @contextmanager
     def lend(self, until: float) -> Iterator[Shell]:
@@ -77,7 +85,8 @@ class Shells:
         """
         transport, shell = self._take(until)
         try:
-            yield shell
+            with self.watch.over(transport, until + _GRACE_SECONDS):
+                yield shell
         except ShellGone:
             shell.close()
             raise
@@ -105,11 +114,19 @@ class Shells:
                     raise
         raise AssertionError
 
+    def path(self) -> str:
+        """Return PATH as it is after a login."""
+        if not self._path:
+            with self.lend(time.monotonic() + _PATH_SECONDS) as shell:
+                self._path = shell.path
+        return self._path
+
     def is_reachable(self) -> bool:
         """Tell whether the far side answers at all; a connection over which nothing comes is given up."""
         transport = self.connection.transport()
         channel = None
-        with suppress(paramiko.SSHException, OSError, EOFError):
+        until = time.monotonic() + PROBE_SECONDS + _GRACE_SECONDS
+        with suppress(*BROKEN), self.watch.over(transport, until):
             channel = transport.open_session(timeout=PROBE_SECONDS)
         if channel is None:
             self.connection.lost(transport)
@@ -156,7 +173,8 @@ class Shells:
 
     def _start(self, transport: paramiko.Transport) -> Shell:
         try:
-            return Shell.start(transport, login=self._login)
+            with self.watch.over(transport, time.monotonic() + START_SECONDS + _GRACE_SECONDS):
+                return Shell.start(transport, login=self._login)
         except ShellGone as error:
             if not transport.is_active():
                 self.connection.lost(transport)

@@ -16,17 +16,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import paramiko
-
-from jobferry_worker.hosts.ssh.channel import Wire
+from jobferry_worker.hosts.ssh.channel import BROKEN, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import paramiko
+
 #: what one command may print, on both outputs together
 MOST_OUTPUT: Final = 64 * 1024 * 1024
 #: a login may take long where home directories are slow
-_START_SECONDS: Final = 60.0
+START_SECONDS: Final = 60.0
 _FAR: Final = package.files(__package__).joinpath("far.sh").read_bytes()
 _BASH: Final = "exec bash -p"
 #: the profile gets nothing to read, and what it prints is lost
@@ -34,7 +34,6 @@ _LOGIN: Final = (
     "exec 3<&0 4>&1 5>&2; "
     "exec bash -l -c 'exec bash -p <&3 >&4 2>&5 3<&- 4>&- 5>&-' </dev/null >/dev/null 2>&1"
 )
-_BROKEN: Final = (OSError, EOFError, paramiko.SSHException)
 
 
 class ShellGone(Exception):  # noqa: N818 - reads better than ...Error
@@ -83,12 +82,12 @@ class Shell:
     def start(cls, transport: paramiko.Transport, *, login: bool) -> Shell:
         """Start one; raises `ShellGone`."""
         try:
-            channel = transport.open_session(timeout=_START_SECONDS)
+            channel = transport.open_session(timeout=START_SECONDS)
             shell = cls(Wire(channel))
-            channel.settimeout(_START_SECONDS)
+            channel.settimeout(START_SECONDS)
             channel.exec_command("exec /bin/sh")
             shell._begin(login=login)
-        except _BROKEN as error:
+        except BROKEN as error:
             msg = f"no shell could be started: {_words(error)}"
             raise ShellGone(msg) from error
         return shell
@@ -133,7 +132,7 @@ class Shell:
         A plain `sh` may read ahead: nothing is sent to it before it has carried out what it has.
         """
         first, second = secrets.token_hex(16), secrets.token_hex(16)
-        until = time.monotonic() + _START_SECONDS
+        until = time.monotonic() + START_SECONDS
         # the marks are broken, so that a shell that repeats what it reads does not look ready
         line = f"printf '%s%s\\n' {first[:9]} {first[9:]}; {_LOGIN if login else _BASH}\n"
         self._move(line.encode(), until, lambda out: f"{first}\n".encode() in out)
@@ -174,7 +173,7 @@ class Shell:
         self._wire.stderr.clear()
         try:
             self._move(data, until, lambda out: frame.is_whole(out, self._wire.stderr))
-        except _BROKEN as error:
+        except BROKEN as error:
             self.close()
             msg = f"the connection broke: {_words(error)}"
             raise ShellGone(msg) from error
