@@ -4,7 +4,8 @@
     matches("/data/run1", "**/*.log")       ['a/x.log', 'y.log']
 
 A name that exists as it is written wins over what it would mean as a pattern. As in a shell, names that begin with
-a dot are found only by patterns that do; `**` does not follow links to directories.
+a dot are found only by patterns that do; `**` does not follow links to directories. What a pattern means does not
+depend on where the files are: a `Tree` may stand for another machine's.
 """
 
 from __future__ import annotations
@@ -13,13 +14,62 @@ import fnmatch
 import os
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _MAGIC: Final = re.compile(r"[*?[]")
 _ANY_DEPTH: Final = "**"
+
+
+class Entry(Protocol):
+    """A name in a directory; `os.DirEntry` is one."""
+
+    @property
+    def name(self) -> str:
+        """The name alone."""
+        ...
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Tell whether it is a directory."""
+        ...
+
+
+class Tree(Protocol):
+    """Files, wherever they are."""
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is something of that name, be it a link to nothing."""
+        ...
+
+    def is_directory(self, path: str) -> bool:
+        """Tell whether a path leads to a directory."""
+        ...
+
+    def entries(self, path: str) -> Iterable[Entry]:
+        """Return what is in a directory, nothing if it cannot be read."""
+        ...
+
+
+class _Disk:
+    """The files that this process sees."""
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(path)
+
+    def is_directory(self, path: str) -> bool:
+        return os.path.isdir(path)  # noqa: PTH112 - no object for each of many files
+
+    def entries(self, path: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            with os.scandir(path) as found:
+                return list(found)
+        except OSError:
+            return []
+
+
+_DISK: Final = _Disk()
 
 
 def is_pattern(text: str) -> bool:
@@ -27,52 +77,44 @@ def is_pattern(text: str) -> bool:
     return _MAGIC.search(text) is not None
 
 
-def matches(directory: str, pattern: str) -> list[str]:
+def matches(directory: str, pattern: str, tree: Tree = _DISK) -> list[str]:
     """Return the sorted names below `directory` that a literal name or a pattern stands for."""
-    if os.path.lexists(f"{directory}/{pattern}"):
+    if tree.exists(f"{directory}/{pattern}"):
         return [pattern]
-    return expanded(directory, pattern) if is_pattern(pattern) else []
+    return expanded(directory, pattern, tree) if is_pattern(pattern) else []
 
 
-def expanded(directory: str, pattern: str) -> list[str]:
+def expanded(directory: str, pattern: str, tree: Tree = _DISK) -> list[str]:
     """Return the sorted names below `directory` that fit a pattern."""
-    return sorted(set(_expand(directory, "", pattern.split("/"))))
+    return sorted(set(_expand(tree, directory, "", pattern.split("/"))))
 
 
-def _expand(directory: str, prefix: str, parts: list[str]) -> Iterator[str]:
+def _expand(tree: Tree, directory: str, prefix: str, parts: list[str]) -> Iterator[str]:
     part, rest = parts[0], parts[1:]
     if part == _ANY_DEPTH:
-        yield from _any_depth(directory, prefix, rest)
+        yield from _any_depth(tree, directory, prefix, rest)
     elif not is_pattern(part):
-        yield from _step(directory, prefix, part, rest)
+        yield from _step(tree, directory, prefix, part, rest)
     else:
-        for entry in _entries(directory):
+        for entry in tree.entries(directory):
             if _fits(entry.name, part):
-                yield from _step(directory, prefix, entry.name, rest)
+                yield from _step(tree, directory, prefix, entry.name, rest)
 
 
-def _step(directory: str, prefix: str, name: str, rest: list[str]) -> Iterator[str]:
+def _step(tree: Tree, directory: str, prefix: str, name: str, rest: list[str]) -> Iterator[str]:
     path = f"{directory}/{name}"
     if not rest:
-        if os.path.lexists(path):
+        if tree.exists(path):
             yield prefix + name
-    elif os.path.isdir(path):  # noqa: PTH112 - no object for each of many files
-        yield from _expand(path, f"{prefix}{name}/", rest)
+    elif tree.is_directory(path):
+        yield from _expand(tree, path, f"{prefix}{name}/", rest)
 
 
-def _any_depth(directory: str, prefix: str, rest: list[str]) -> Iterator[str]:
-    yield from _expand(directory, prefix, rest or ["*"])
-    for entry in _entries(directory):
+def _any_depth(tree: Tree, directory: str, prefix: str, rest: list[str]) -> Iterator[str]:
+    yield from _expand(tree, directory, prefix, rest or ["*"])
+    for entry in tree.entries(directory):
         if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-            yield from _any_depth(entry.path, f"{prefix}{entry.name}/", rest)
-
-
-def _entries(directory: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(directory) as found:
-            return list(found)
-    except OSError:
-        return []
+            yield from _any_depth(tree, f"{directory}/{entry.name}", f"{prefix}{entry.name}/", rest)
 
 
 def _fits(name: str, part: str) -> bool:

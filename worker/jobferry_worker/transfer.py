@@ -84,7 +84,7 @@ class _Work:
         self.renew = renew
         self.header: Header = ledger.header(run)
         self.layout: Layout = cluster.layout_of(self.header, run, ledger.id)
-        self.staging: Staging = staging_of(self.header, cluster.profile)
+        self.staging: Staging = staging_of(self.header, cluster, renew)
 
     def record(self) -> RunRecord:
         """Return the run as it stands now."""

@@ -12,9 +12,12 @@ from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.models.resources import Resources
 from jobferry_common.names import ClusterName, RunId, SubmissionId
 from jobferry_common.scripts.layout import Layout
+from jobferry_common.settings import Settings
+from jobferry_worker.cluster import open_cluster
 from jobferry_worker.staging import staging_of
 from jobferry_worker.staging.in_place import InPlace
 from jobferry_worker.staging.local import Local
+from jobferry_worker.staging.streamed import Streamed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +70,25 @@ def test_clean_removes_what_was_written_for_the_run_and_nothing_else(tmp_path: P
 
 @pytest.mark.parametrize(
     ("context", "in_place", "expected"),
-    [("LazyLocal", True, InPlace), ("Local", False, Local), ("LazyLocal", False, Local)],
+    [
+        ("LazyLocal", True, InPlace),
+        ("Local", False, Local),
+        ("LazyLocal", False, Local),
+        ("SSH", False, Streamed),
+    ],
 )
 def test_the_staging_of_a_run_is_what_its_header_says(
     tmp_path: Path, context: str, expected: type, *, in_place: bool
 ) -> None:
     profile = ClusterProfile.load_from_dict(
-        {"batch_type": "Shell", "context_type": context, "local_root": "/w", "remote_root": "/r"}
+        {
+            "batch_type": "Shell",
+            "context_type": context,
+            "local_root": "/w",
+            "remote_root": "/r",
+            "remote_profile": {"hostname": "login"} if context == "SSH" else {},
+        }
     )
-    assert isinstance(staging_of(header(tmp_path, in_place=in_place), profile), expected)
+    cluster = open_cluster(ClusterName("alpha"), profile, Settings())
+    staging = staging_of(header(tmp_path, in_place=in_place), cluster, lambda: None)
+    assert isinstance(staging, expected)

@@ -1,83 +1,26 @@
-"""Local: files go to the run's directory and back; nothing else is touched."""
+"""Local: what is linked, and what is copied; `test_conformance.py` tells the rest."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from jobferry_common.document import Header, TaskSpec
 from jobferry_common.errors import StagingError
-from jobferry_common.models.resources import Resources
-from jobferry_common.names import ClusterName, RunId, SubmissionId
-from jobferry_common.scripts.layout import Layout
-from jobferry_worker.staging.local import Local
-
-if TYPE_CHECKING:
-    from jobferry_worker.staging.base import Lacking
-
-RUN = RunId("5e7-1")
-
-
-def header(source: Path, **changes: Any) -> Header:
-    return Header(
-        submission=SubmissionId("5e7"),
-        owner="alice@laptop",
-        cluster=ClusterName("alpha"),
-        source=str(source),
-        resources=Resources(group_size=1),
-        tasks=1,
-        **changes,
-    )
-
-
-def task(path: str = "t", **changes: Any) -> TaskSpec:
-    fields: dict[str, Any] = {
-        "position": 0,
-        "command": "true",
-        "path": path,
-        "forward": ("in",),
-        "backward": ("out",),
-    }
-    return TaskSpec(**{**fields, **changes})
-
-
-class Place:
-    """A producer's directory, and a run's."""
-
-    def __init__(self, top: Path) -> None:
-        self.source = top / "source"
-        self.root = top / "root"
-        self.base = self.root / RUN
-        self.layout = Layout.of(header(self.source), RUN, str(self.root), "1f")
-        self.put(self.source / "t" / "in", "input")
-
-    def put(self, path: Path, text: str = "") -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    def stage(self, *tasks: TaskSpec, symlink: bool = True, common: tuple[str, ...] = ()) -> None:
-        made = header(self.source, forward_common=common)
-        Local(symlink=symlink).stage(made, [list(enumerate(tasks or (task(),)))], self.layout)
-
-    def collect(self, *tasks: TaskSpec, succeeded: bool = True) -> list[str]:
-        return [one.name for one in self.lacking(*tasks, succeeded=succeeded)]
-
-    def lacking(self, *tasks: TaskSpec, succeeded: bool = True) -> list[Lacking]:
-        pairs = [(one, succeeded) for one in tasks or (task(),)]
-        return Local(symlink=True).collect(header(self.source), pairs, self.layout)
+from tests.worker.staging.places import Place
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+@pytest.fixture
+def copying(tmp_path: Path) -> Place:
+    return Place(tmp_path, "copied")
 
 
 def test_forward_files_are_linked(place: Place) -> None:
@@ -86,202 +29,21 @@ def test_forward_files_are_linked(place: Place) -> None:
     assert not (place.base / "t").is_symlink()
 
 
-def test_forward_files_are_copied_without_symlinks(place: Place) -> None:
-    (place.source / "t" / "in").chmod(0o755)
-    place.stage(symlink=False)
-    copied = place.base / "t" / "in"
+def test_forward_files_are_copied_without_symlinks(copying: Place) -> None:
+    (copying.source / "t" / "in").chmod(0o755)
+    copying.stage()
+    copied = copying.base / "t" / "in"
     assert not copied.is_symlink()
     assert copied.read_text(encoding="utf-8") == "input"
     assert os.access(copied, os.X_OK)
     copied.write_text("changed", encoding="utf-8")
-    assert (place.source / "t" / "in").read_text(encoding="utf-8") == "input"
+    assert (copying.source / "t" / "in").read_text(encoding="utf-8") == "input"
 
 
-@pytest.mark.parametrize("symlink", [True, False])
-def test_staging_twice_is_staging_once(place: Place, *, symlink: bool) -> None:
-    place.put(place.source / "lib" / "a", "a")
-    for _ in range(2):
-        place.stage(task(), task("lib/t2", forward=()), symlink=symlink, common=("lib",))
-    assert (place.base / "lib" / "a").read_text(encoding="utf-8") == "a"
-
-
-def test_a_half_written_copy_is_written_again(place: Place) -> None:
-    place.put(place.base / "t" / "in", "inp")
-    place.stage(symlink=False)
-    assert (place.base / "t" / "in").read_text(encoding="utf-8") == "input"
-
-
-def test_common_files_stand_beside_the_tasks(place: Place) -> None:
-    place.put(place.source / "graph.pb", "graph")
-    place.put(place.source / "lib" / "deep" / "x", "x")
-    place.stage(common=("graph.pb", "lib"))
-    assert (place.base / "graph.pb").read_text(encoding="utf-8") == "graph"
-    assert (place.base / "lib" / "deep" / "x").read_text(encoding="utf-8") == "x"
-
-
-@pytest.mark.parametrize("symlink", [True, False])
-def test_a_task_inside_a_common_directory_writes_nothing_into_the_producers(
-    place: Place, *, symlink: bool
-) -> None:
-    place.put(place.source / "lib" / "x", "x")
-    place.put(place.source / "lib" / "t2" / "in", "two")
-    place.stage(task("lib/t2"), task("lib/t3", forward=()), symlink=symlink, common=("lib",))
-    (place.base / "lib" / "t3" / "out").write_text("new", encoding="utf-8")
-    (place.base / "lib" / "t2" / "out").write_text("new", encoding="utf-8")
-    assert sorted(path.name for path in (place.source / "lib").rglob("*")) == ["in", "t2", "x"]
-    assert (place.base / "lib" / "x").read_text(encoding="utf-8") == "x"
-    assert (place.base / "lib" / "t2" / "in").read_text(encoding="utf-8") == "two"
-
-
-def test_a_file_that_went_away_is_named(place: Place) -> None:
-    (place.source / "t" / "in").unlink()
-    with pytest.raises(StagingError, match=r"cannot bring .*source/t/in: No such file"):
-        place.stage()
-
-
-def test_a_producers_directory_that_is_not_here_is_not_made(place: Place) -> None:
-    shutil.rmtree(place.source)
-    with pytest.raises(StagingError, match="where alice@laptop keeps the files"):
-        place.stage()
-    with pytest.raises(StagingError, match="a file system that producer and worker share"):
-        place.collect()
-    assert not place.source.exists()
-
-
-def test_results_and_logs_come_back(place: Place) -> None:
-    for name in ("out", "log", "err", "other"):
-        place.put(place.base / "t" / name, name)
-    assert place.collect() == []
-    assert {path.name for path in (place.source / "t").iterdir()} == {"in", "out", "log", "err"}
-    assert (place.source / "t" / "out").read_text(encoding="utf-8") == "out"
-    assert not (place.source / "t" / "out").is_symlink()
-
-
-def test_a_missing_result_of_a_successful_task_is_told_by_name(place: Place) -> None:
-    place.put(place.base / "t" / "a.dat")
-    assert place.collect(task(backward=("out", "*.dat", "*.none"))) == ["out", "*.none"]
-
-
-def test_a_failed_task_gives_back_its_logs_and_what_there_is(place: Place) -> None:
-    place.put(place.base / "t" / "err", "boom")
-    place.put(place.base / "t" / "a.dat", "part")
-    assert place.collect(task(backward=("out", "*.dat")), succeeded=False) == []
-    assert (place.source / "t" / "err").read_text(encoding="utf-8") == "boom"
-    assert (place.source / "t" / "a.dat").exists()
-
-
-def test_the_result_of_a_task_that_has_no_directory_yet_gets_one(place: Place) -> None:
-    place.put(place.base / "new" / "deep" / "out", "x")
-    place.collect(task("new/deep"))
-    assert (place.source / "new" / "deep" / "out").read_text(encoding="utf-8") == "x"
-
-
-def test_a_directory_comes_back_with_all_that_is_in_it(place: Place) -> None:
-    place.put(place.base / "t" / "traj" / "a", "a")
-    place.put(place.base / "t" / "traj" / "deep" / "b", "b")
-    (place.base / "t" / "traj" / "empty").mkdir()
-    place.put(place.source / "t" / "traj" / "old", "kept")
-    place.collect(task(backward=("traj",)))
-    back = place.source / "t" / "traj"
-    assert sorted(str(path.relative_to(back)) for path in back.rglob("*")) == [
-        "a", "deep", "deep/b", "empty", "old",
-    ]  # fmt: skip
-
-
-def test_a_later_result_replaces_an_older_one(place: Place) -> None:
-    place.put(place.source / "t" / "out", "older")
-    place.put(place.base / "t" / "out", "newer")
-    stamp = (place.base / "t" / "out").stat().st_mtime_ns
-    os.utime(place.source / "t" / "out", ns=(stamp, stamp))
-    place.collect()
-    assert (place.source / "t" / "out").read_text(encoding="utf-8") == "newer"
-
-
-def test_an_input_that_is_also_a_result_stays_where_it_is(place: Place) -> None:
-    place.stage()
-    inode = (place.source / "t" / "in").stat().st_ino
-    assert place.collect(task(backward=("in",))) == []
-    assert (place.source / "t" / "in").stat().st_ino == inode
-    assert not (place.source / "t" / "in").is_symlink()
-
-
-def test_a_linked_result_comes_back_as_a_file_of_its_own(place: Place, tmp_path: Path) -> None:
-    place.put(tmp_path / "elsewhere" / "big", "big")
-    (place.base / "t").mkdir(parents=True)
-    (place.base / "t" / "out").symlink_to(tmp_path / "elsewhere" / "big")
-    place.collect()
-    back = place.source / "t" / "out"
-    assert not back.is_symlink()
-    assert back.stat().st_ino != (tmp_path / "elsewhere" / "big").stat().st_ino
-    assert back.read_text(encoding="utf-8") == "big"
-
-
-def test_a_link_to_nothing_is_a_missing_result(place: Place) -> None:
-    (place.base / "t").mkdir(parents=True)
-    (place.base / "t" / "out").symlink_to("nowhere")
-    assert place.collect() == ["out"]
-
-
-def test_links_in_a_circle_and_pipes_are_passed_over(place: Place) -> None:
-    place.put(place.base / "t" / "d" / "a", "a")
-    (place.base / "t" / "d" / "again").symlink_to(".")
-    (place.base / "t" / "d" / "self").symlink_to("self")
-    os.mkfifo(place.base / "t" / "d" / "pipe")
-    place.collect(task(backward=("d",)))
-    assert [path.name for path in (place.source / "t" / "d").iterdir()] == ["a"]
-
-
-def test_a_link_to_what_everything_is_in_is_passed_over(place: Place) -> None:
-    place.put(place.base / "t" / "d" / "a", "a")
-    for name, target in (("root", "/"), ("mine", place.source.parent), ("base", place.base)):
-        (place.base / "t" / "d" / name).symlink_to(target)
-    place.collect(task(backward=("d",)))
-    assert [path.name for path in (place.source / "t" / "d").iterdir()] == ["a"]
-
-
-def test_a_result_in_a_directory_that_a_task_put_elsewhere_is_copied(
-    place: Place, tmp_path: Path
-) -> None:
-    place.put(tmp_path / "elsewhere" / "out", "result")
-    place.base.mkdir(parents=True, exist_ok=True)
-    (place.base / "t").symlink_to(tmp_path / "elsewhere")
-    place.collect()
-    back = place.source / "t" / "out"
-    assert back.read_text(encoding="utf-8") == "result"
-    assert back.stat().st_nlink == 1
-
-
-def test_nothing_is_written_through_a_link_that_leads_out(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "outside").mkdir()
-    (place.source / "t" / "traj").symlink_to(tmp_path / "outside")
-    place.put(place.base / "t" / "traj" / "a", "a")
-    place.put(place.base / "t" / "out", "result")
-    [lack] = place.lacking(task(backward=("traj", "out")))
-    assert "nothing is written there: remove that link" in lack.why
-    assert (place.source / "t" / "out").exists()
-    assert list((tmp_path / "outside").iterdir()) == []
-
-
-def test_a_link_in_the_place_of_a_result_is_replaced_not_followed(
-    place: Place, tmp_path: Path
-) -> None:
-    place.put(tmp_path / "precious", "precious")
-    (place.source / "t" / "out").symlink_to(tmp_path / "precious")
-    place.put(place.base / "t" / "out", "result")
-    place.collect()
-    assert (tmp_path / "precious").read_text(encoding="utf-8") == "precious"
-    assert (place.source / "t" / "out").read_text(encoding="utf-8") == "result"
-
-
-def test_what_is_left_of_a_killed_transfer_does_not_disturb(place: Place) -> None:
-    from jobferry_worker.staging.copying import part_of
-
-    place.put(place.base / "t" / "out", "whole")
-    place.put(place.source / "x", "")
-    os.link(place.source / "x", part_of(str(place.source / "t" / "out")))
-    place.collect()
-    assert sorted(path.name for path in (place.source / "t").iterdir()) == ["in", "out"]
-    assert (place.source / "t" / "out").read_text(encoding="utf-8") == "whole"
+def test_a_half_written_copy_is_written_again(copying: Place) -> None:
+    copying.put(copying.base / "t" / "in", "inp")
+    copying.stage()
+    assert (copying.base / "t" / "in").read_text(encoding="utf-8") == "input"
 
 
 def test_another_file_system_gets_copies(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,28 +56,6 @@ def test_another_file_system_gets_copies(place: Place, monkeypatch: pytest.Monke
     place.collect()
     assert (place.source / "t" / "out").read_text(encoding="utf-8") == "result"
     assert (place.source / "t" / "out").stat().st_ino != (place.base / "t" / "out").stat().st_ino
-
-
-@pytest.mark.parametrize("succeeded", [True, False])
-def test_a_directory_in_the_place_of_a_result_does_not_keep_the_others(
-    place: Place, *, succeeded: bool
-) -> None:
-    for name in ("log", "out", "more"):
-        place.put(place.base / "t" / name, name)
-    (place.source / "t" / "out").mkdir()
-    [lack] = place.lacking(task(backward=("out", "more")), succeeded=succeeded)
-    assert (lack.name, f"{place.source}/t/out: Is a directory" in lack.why) == ("out", True)
-    assert sorted(path.name for path in (place.source / "t").iterdir()) == [
-        "in", "log", "more", "out",
-    ]  # fmt: skip
-
-
-def test_a_common_result_that_cannot_be_put_in_its_place_is_told(place: Place) -> None:
-    place.put(place.base / "all.csv", "x")
-    (place.source / "all.csv").mkdir()
-    made = header(place.source, backward_common=("all.csv",))
-    [lack] = Local(symlink=True).collect_common(made, place.layout)
-    assert "'all.csv' of the submission stays on the cluster" in str(lack)
 
 
 def test_a_copy_that_differs_in_content_is_not_taken(
@@ -339,62 +79,12 @@ def test_a_copy_that_differs_in_content_is_not_taken(
 
 
 def test_a_full_disk_is_told_with_the_path_and_leaves_nothing_half(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    copying: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(source: str, target: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, target)
 
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(StagingError, match=r"t/.*part: No space left on device \(free some space"):
-        place.stage(symlink=False)
-    assert list((place.base / "t").iterdir()) == []
-
-
-def test_common_results_come_back_and_missing_ones_are_named(place: Place) -> None:
-    place.put(place.base / "all.csv", "x")
-    made = header(place.source, backward_common=("all.csv", "sum"))
-    lacking = Local(symlink=True).collect_common(made, place.layout)
-    assert [str(one) for one in lacking] == [
-        "'sum', a backward file of the submission, does not exist"
-    ]
-    assert (place.source / "all.csv").exists()
-
-
-def test_clean_removes_the_run_and_nothing_else(place: Place) -> None:
-    place.stage()
-    place.put(place.root / "5e7-2" / "t" / "out")
-    locked = place.base / "t" / "locked"
-    place.put(locked / "x")
-    locked.chmod(0o500)
-    for _ in range(2):
-        Local(symlink=True).clean(place.layout)
-    assert not place.base.exists()
-    assert (place.source / "t" / "in").exists()
-    assert (place.root / "5e7-2" / "t" / "out").exists()
-
-
-def test_clean_refuses_a_directory_that_is_not_the_runs(place: Place) -> None:
-    with pytest.raises(StagingError, match="it is left alone"):
-        Local(symlink=True).clean(replace(place.layout, base=str(place.source)))
-    assert place.source.exists()
-
-
-names = st.text(
-    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=30
-).filter(lambda name: name not in (".", "..", ".jobferry") and len(name.encode()) < 100)
-
-
-@given(path=names, name=names, symlink=st.booleans())
-@settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
-def test_files_of_every_legal_name_go_and_come_back(
-    tmp_path_factory: pytest.TempPathFactory, path: str, name: str, *, symlink: bool
-) -> None:
-    place = Place(tmp_path_factory.mktemp("names"))
-    place.put(place.source / path / f"{name}.in", "input")
-    spec = task(path, forward=(f"{name}.in",), backward=(f"{name}.out",))
-    place.stage(spec, symlink=symlink)
-    shutil.copyfile(place.base / path / f"{name}.in", place.base / path / f"{name}.out")
-    assert place.collect(spec) == []
-    assert (place.source / path / f"{name}.out").read_text(encoding="utf-8") == "input"
+        copying.stage()
+    assert list((copying.base / "t").iterdir()) == []

@@ -62,7 +62,7 @@ def _bring(directory: str, home: str, name: str, above: frozenset[tuple[int, int
     if stat.S_ISDIR(status.st_mode):
         _bring_directory(directory, home, name, above | {(status.st_dev, status.st_ino)}, above)
     elif stat.S_ISREG(status.st_mode) and not same_content(origin, target):
-        _room_for(home, name)
+        room_for(home, name)
         if _is_own(directory, name):
             link_or_copy(origin, target)
         else:
@@ -91,7 +91,7 @@ def _bring_directory(
     # a link in a circle, one into the producer's directory, one to what all of this is in
     if seen == above or _same(origin, target) or _leads_up(origin, directory, home):
         return
-    _room_for(home, f"{name}/.")
+    room_for(home, f"{name}/.")
     for child in _children(origin):
         _bring(directory, home, f"{name}/{child}", seen)
 
@@ -127,7 +127,7 @@ def _children(directory: str) -> list[str]:
     return sorted(name for name in os.listdir(directory) if name != HIDDEN)  # noqa: PTH208
 
 
-def _room_for(home: str, name: str) -> None:
+def room_for(home: str, name: str) -> None:
     """Make the directory of a name below `home`, unless a link leads it elsewhere."""
     if "/" not in name:
         return

@@ -1,0 +1,242 @@
+# What runs on a cluster's side of a stream: bash 4.2, GNU tar, coreutils and findutils.
+#
+#     bash -c "$(cat far.sh)" jobferry ask <cache>              which of these are there, and sound?
+#     bash -c … jobferry receive <root> <run> <session>         records from stdin: files come, and are placed
+#     bash -c … jobferry list <base>                            what is below these paths?
+#     bash -c … jobferry sums <base>                            checksums of these files
+#     bash -c … jobferry give <base> <z|-> <option>…            these files as a tar, its checksum to stderr
+#     bash -c … jobferry clean <root> <run> <days>              a run, its marks, and what nobody used for long
+#
+# A digest is the sha256 of a content; an entry of the cache is named by it: objects/<size>/<digest>[x], packs/<digest>.
+
+set -o pipefail
+shopt -s nullglob
+export LC_ALL=C
+
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+# take <bytes>: exactly so many of stdin, and not one more
+take() { dd bs=262144 count="$1" iflag=fullblock,count_bytes status=none; }
+
+# inflate <z|->
+inflate() { if [ "$1" = z ]; then gzip -dc; else cat; fi; }
+
+# from <bytes> <z|->: a record's content
+from() { if [ "$2" = z ]; then take "$1" | gzip -dc; else take "$1"; fi; }
+
+# ------------------------------------------------------------------ what is there
+
+declare -A sound
+
+# check <entry>…: remember which hold what their names say; the others go
+check() {
+    local digest path name
+    while read -r digest path; do
+        name=${path##*/}
+        if [ "${name%x}" = "$digest" ]; then sound[$path]=1; else rm -f -- "$path"; fi
+    done < <(sha256sum -- "$@" 2> /dev/null)
+    touch -a -c -- "$@" 2> /dev/null
+}
+
+ask() {
+    local kind key first path whole
+    local -a wanted=() objects=() slots=() lines=()
+    command -v gzip > /dev/null && echo gzip
+    cd "$1" 2> /dev/null || { echo end; return; }
+    while read -r kind key; do
+        case $kind in
+            o) if [ -f "objects/$key" ]; then objects+=("$key"); wanted+=("objects/$key"); fi ;;
+            z) for path in objects/"$key"/*; do echo "z ${path#objects/}"; done ;;
+            a) if [ -f "slots/$key" ] && read -r first < "slots/$key"; then
+                   slots+=("$key"); lines+=("$first"); read -r -a path <<< "${first#* }"
+                   wanted+=("${path[@]}")
+               fi ;;
+        esac
+    done
+    local at
+    for ((at = 0; at < ${#wanted[@]}; at += 500)); do check "${wanted[@]:at:500}"; done
+    for key in "${objects[@]}"; do [ -n "${sound[objects/$key]}" ] && echo "o $key"; done
+    for at in "${!slots[@]}"; do
+        whole=1
+        for path in ${lines[at]#* }; do [ -n "${sound[$path]}" ] || whole=; done
+        [ -n "$whole" ] && { touch -c -- "slots/${slots[at]}"; echo "a ${slots[at]} ${lines[at]}"; }
+    done
+    echo end
+}
+
+# ------------------------------------------------------------------ what comes
+
+# same <line of sha256sum> <digest> <what>
+same() { [ "${1%% *}" = "$2" ] || fail "$3: what arrived is not what was sent"; }
+
+unpack() {
+    tar -x --no-same-owner --no-same-permissions --no-overwrite-dir --warning=no-timestamp -f "$1" -C "$2"
+}
+
+# later <command>…: one at a time beside what is being received
+last=
+later() { settled; "$@" & last=$!; }
+settled() { if [ -n "$last" ]; then wait "$last" || fail "$run: its files could not be unpacked"; last=; fi; }
+
+blocks() {
+    local bytes
+    while IFS= read -r bytes; do [ "$bytes" -gt 0 ] || return 0; take "$bytes" || return 1; done
+    return 1
+}
+
+# pieces <part>: parts of a file that has holes
+pieces() {
+    local offset bytes
+    while read -r offset bytes; do
+        [ "$bytes" -gt 0 ] || return 0
+        dd of="$1" bs=262144 count="$bytes" iflag=fullblock,count_bytes \
+            seek="$offset" oflag=seek_bytes conv=notrunc status=none || return 1
+    done
+    return 1
+}
+
+# object <size> <mode> <mtime> <z|-|sparse>: one large file, its digest after it
+object() {
+    local part=$tmp/part sum digest suffix=
+    if [ "$4" = sparse ]; then
+        truncate -s "$1" "$part" && pieces "$part" || fail "$part: the stream was cut"
+        sum=$(sha256sum < "$part") || exit 1
+    else
+        sum=$(blocks | inflate "$4" | tee "$part" | sha256sum) || fail "$part: the stream was cut"
+    fi
+    read -r digest
+    same "$sum" "$digest" "$part"
+    [ "$2" = 555 ] && suffix=x
+    mkdir -p "$cache/objects/$1" && chmod "$2" "$part" && touch -d "@$3" "$part" &&
+        mv -f "$part" "$cache/objects/$1/$digest$suffix" || exit 1
+}
+
+# objects <bytes> <z|->: small files, each under the name it has in the cache
+objects() {
+    local digest path name
+    mkdir -p "$tmp/o"
+    from "$1" "$2" > "$tmp/o.tar" && unpack "$tmp/o.tar" "$tmp/o" || exit 1
+    (cd "$tmp/o" && find . -type f -print0 | xargs -0 -r sha256sum --) > "$tmp/sums" || exit 1
+    while read -r digest path; do
+        name=${path##*/}
+        same "$digest" "${name%x}" "$path"
+    done < "$tmp/sums"
+    cp -rlf "$tmp/o/." "$cache/objects/" && rm -rf "$tmp/o" "$tmp/o.tar" || exit 1
+}
+
+# pack <bytes> <z|-> <digest>: a tar of a group's small files
+pack() {
+    local sum
+    sum=$(from "$1" "$2" | tee "$tmp/pack" | sha256sum) || fail "$tmp/pack: the stream was cut"
+    same "$sum" "$3" "$tmp/pack"
+    mv -f "$tmp/pack" "$cache/packs/$3" || exit 1
+    later unpack "$cache/packs/$3" "$base"
+}
+
+# copy <bytes> <z|->: a tar of links to objects; they become copies, each of which may be written to
+copy() {
+    from "$1" "$2" > "$tmp/links" && unpack "$tmp/links" "$root" && mkdir -p "$tmp/b" &&
+        cp -r --reflink=auto --preserve=timestamps "$tmp/a/." "$tmp/b/" && chmod -R u+w "$tmp/b" &&
+        cp -rlf "$tmp/b/." "$base/" && rm -rf "$tmp/a" "$tmp/b" || exit 1
+}
+
+receive() {
+    root=$1 run=$2 cache=$root/.jobferry/cache base=$root/$2 tmp=$root/.jobferry/cache/tmp/$3
+    local verb a b c d ended=
+    mkdir -p "$base" "$tmp" "$cache"/{objects,packs,slots,refs} || exit 1
+    trap 'rm -rf "$tmp"' EXIT
+    while read -r verb a b c d; do
+        case $verb in
+            refs) from "$a" "$b" >> "$cache/refs/$run" || exit 1 ;;
+            objects) objects "$a" "$b" ;;
+            object) object "$a" "$b" "$c" "$d" ;;
+            link) from "$a" "$b" > "$tmp/links" && unpack "$tmp/links" "$root" || exit 1 ;;
+            copy) copy "$a" "$b" ;;
+            pack) pack "$a" "$b" "$c" ;;
+            use) later unpack "$cache/packs/$a" "$base" ;;
+            slot) from "$a" "$b" > "$tmp/slot" && mv -f "$tmp/slot" "$cache/slots/$c" || exit 1 ;;
+            end) ended=1; break ;;
+            *) fail "$verb: not understood" ;;
+        esac
+    done
+    settled
+    [ -n "$ended" ] || fail "$base: the stream was cut"
+    echo done
+}
+
+# ------------------------------------------------------------------ what goes back
+
+# list <base>: lines "<how> <bytes>" with paths after them
+#   deep: all below; shallow: one level; link: what a link leads to, and where that is
+list() {
+    local how bytes
+    cd "$1" 2> /dev/null || { printf 'end\0'; return; }
+    while read -r how bytes; do
+        printf '# %s\0' "$how"
+        take "$bytes" | xargs -0 -r bash -c "$LOOK" "$how" 2> /dev/null
+    done
+    printf 'here\0'
+    pwd -P | tr '\n' '\0'
+    printf 'end\0'
+}
+
+LOOK='
+    format="%y %s %b %T@ %m %p\0"
+    case $0 in
+        deep) exec find "$@" -name .jobferry -prune -o -printf "$format" ;;
+        shallow) exec find "$@" -maxdepth 1 -name .jobferry -prune -o -printf "$format" ;;
+        link) for path; do find -L "$path" -maxdepth 0 -printf "$format" && realpath -z -- "$path"; done ;;
+    esac'
+
+sums() { cd "$1" && xargs -0 -r sha256sum -- 2> /dev/null; echo end; }
+
+# give <base> <z|-> <option of tar>…: nothing is written here, a full disk must not keep results
+give() {
+    local how=$2 sum
+    local -a codes
+    cd "$1" || exit 1
+    shift 2
+    coproc sha256sum
+    # opened anew: bash keeps the descriptors of a coprocess, and copies of them, from other commands
+    exec 7> "/dev/fd/${COPROC[1]}" 8<&"${COPROC[0]}"
+    eval "exec ${COPROC[1]}>&-"
+    if [ "$how" = z ] && command -v gzip > /dev/null; then
+        give_tar "$@" | tee /dev/fd/7 | gzip -1c
+    else
+        give_tar "$@" | tee /dev/fd/7
+    fi
+    codes=("${PIPESTATUS[@]}")
+    exec 7>&-
+    read -r sum <&8
+    printf 'sum %s %s\n' "${codes[0]}" "${sum%% *}" >&2
+}
+
+give_tar() {
+    tar -c --format=gnu "$@" --null --no-recursion -h --hard-dereference -T - -f - 7>&- 8<&-
+}
+
+# ------------------------------------------------------------------ what goes away
+
+clean() {
+    local cache=$1/.jobferry/cache ref
+    rm -rf -- "$1/$2" 2> /dev/null || { chmod -R u+rwX -- "$1/$2" 2> /dev/null; rm -rf -- "$1/$2" || exit 1; }
+    cd "$cache" 2> /dev/null || return 0
+    rm -f -- "refs/$2"
+    # one look a day is enough, and one at a time
+    if [ -n "$(find swept -maxdepth 0 -mmin -1440 2> /dev/null)" ]; then return 0; fi
+    : > swept
+    for ref in refs/*; do
+        if [ ! -d "$1/${ref#refs/}" ]; then find "$ref" -mtime +0 -delete; fi
+    done
+    find tmp -mindepth 1 -maxdepth 1 -mtime +1 -exec rm -rf {} +
+    find slots -type f -mtime "+$3" -delete
+    cat /dev/null refs/* | sort -u > .used.$$
+    find objects packs -type f -links 1 -atime "+$3" | sort | comm -23 - .used.$$ | xargs -r rm -f --
+    find objects -mindepth 1 -type d -empty -mmin +1440 -delete
+    rm -f .used.$$
+}
+
+# coded <verb> <word>…: its answer as text, whatever names it holds
+coded() { "$@" | base64 -w 0; }
+
+"$@"
