@@ -58,7 +58,7 @@ class Place:
         self.source = top / "source"
         self.root = top / "root"
         self.base = self.root / RUN
-        self.layout = Layout(root=str(self.root), base=str(self.base), run=RUN, ledger="1f")
+        self.layout = Layout.of(header(self.source), RUN, str(self.root), "1f")
         self.staging = STAGINGS[staging](self.root)
         self.root.mkdir(parents=True)
         self.put(self.source / "t" / "in", "input")
@@ -70,7 +70,7 @@ class Place:
     def at(self, run: str) -> None:
         """Go on with another run."""
         self.base = self.root / run
-        self.layout = Layout(root=str(self.root), base=str(self.base), run=RunId(run), ledger="1f")
+        self.layout = Layout.of(header(self.source), RunId(run), str(self.root), "1f")
 
     def stage(self, *tasks: TaskSpec, common: tuple[str, ...] = ()) -> None:
         made = header(self.source, forward_common=common)

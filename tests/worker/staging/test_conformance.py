@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobferry_common.errors import StagingError
-from jobferry_common.scripts.layout import Layout
 from jobferry_worker.staging.copying import part_of
-from tests.worker.staging.places import RUN, STAGINGS, Place, task
+from tests.worker.staging.places import STAGINGS, Place, task
 
 
 @pytest.fixture(params=STAGINGS)
@@ -223,7 +223,7 @@ def test_clean_removes_the_run_and_nothing_else(place: Place) -> None:
 
 
 def test_clean_refuses_a_directory_that_is_not_the_runs(place: Place) -> None:
-    strange = Layout(root=str(place.root), base=str(place.source), run=RUN, ledger="1f")
+    strange = replace(place.layout, base=str(place.source))
     with pytest.raises(StagingError, match="it is left alone"):
         place.staging.clean(strange)
     assert place.source.exists()
