@@ -11,6 +11,8 @@ JobferryError                      exit code 1
 ├── Unreachable                    exit code 3
 │   ├── BrokerUnreachable          Redis or Valkey does not answer
 │   ├── HostUnreachable            the machine of a cluster does not answer
+│   │   ├── HostKeyRefused         it is not the machine that was expected, or nobody knows it yet
+│   │   └── LoginRefused           it answers, and does not let this user in
 │   └── NoWorker                   nobody serves the cluster
 ├── LeaseLost                      another worker holds the cluster, or the broker forgot us
 ├── StagingError                   a file could not be brought or fetched, with its path
@@ -97,6 +99,14 @@ class BrokerUnreachable(Unreachable):
 
 class HostUnreachable(Unreachable):
     """The machine of a cluster does not answer, or not in time."""
+
+
+class HostKeyRefused(HostUnreachable):
+    """The machine showed a host key that is changed, revoked or unknown; nothing was sent to it."""
+
+
+class LoginRefused(HostUnreachable):
+    """The machine does not let this user in, or what it asks for cannot be given."""
 
 
 class NoWorker(Unreachable):

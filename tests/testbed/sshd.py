@@ -2,92 +2,166 @@
 
 with SshServer(Path("/tmp/sshd")) as server:
     checked(server.ssh("true"))
+    server.change_host_key("ed25519")
+    server.restart()
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import socket
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Final, Self
+
+import psutil
 
 from tests.testbed.processes import Process, checked, free_ports, wait_until
 
-_CONFIG = """\
-Port {port}
-ListenAddress 127.0.0.1
-HostKey {directory}/host_key
-PidFile {directory}/sshd.pid
-AuthorizedKeysFile {directory}/user_key.pub
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-MaxSessions 100
-MaxStartups 100
-Subsystem sftp internal-sftp
-"""
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_CONFIG: Final = {
+    "StrictModes": "no",
+    "UsePAM": "no",
+    "PasswordAuthentication": "no",
+    "MaxSessions": "100",
+    "MaxStartups": "100",
+    "Subsystem": "sftp internal-sftp",
+}
+
+
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "", *more: str) -> Path:
+    """Make a pair of keys; return the private one."""
+    path.unlink(missing_ok=True)
+    checked(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path), *more])
+    return path
 
 
 class SshServer:
-    """sshd with its own host key, which lets in the holder of `key`."""
+    """sshd with its own host keys, which lets in the holder of `key` and of what stands in `authorized_keys`.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: of its files; made if need be.
+        host_keys: the kinds of keys that it shows, in its order.
+        address: what it listens on.
+        options: lines of its configuration, over ours.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host_keys: Sequence[str] = ("ed25519",),
+        address: str = "127.0.0.1",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
+        self.address = address
         self.port = free_ports(1)[0]
         #: private key of the user
         self.key = directory / "user_key"
-        #: the server's own public key, as known_hosts has it
+        #: public keys that are let in
+        self.authorized_keys = directory / "authorized_keys"
+        #: the server's own public keys, as known_hosts has them
         self.known_hosts = directory / "known_hosts"
+        self._options = {**_CONFIG, **(options or {})}
+        self._kinds = tuple(host_keys)
         self._process: Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the listening server."""
+        if self._process is None:
+            msg = "the server does not run"
+            raise RuntimeError(msg)
+        return self._process.pid
+
     def start(self) -> None:
-        """Make the keys, start the server and wait until it listens."""
+        """Make the keys that are missing, start the server and wait until it listens."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        for name in ("host_key", "user_key"):
-            if not (self.directory / name).exists():
-                checked(
-                    [
-                        "ssh-keygen",
-                        "-q",
-                        "-t",
-                        "ed25519",
-                        "-N",
-                        "",
-                        "-f",
-                        str(self.directory / name),
-                    ]
-                )
-        host_key = (self.directory / "host_key.pub").read_text()
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}")
-        config = self.directory / "sshd_config"
-        config.write_text(_CONFIG.format(port=self.port, directory=self.directory))
+        if not self.key.exists():
+            make_key(self.key)
+            self.authorized_keys.write_text(self.key.with_suffix(".pub").read_text())
+        for kind in self._kinds:
+            if not self.host_key(kind).exists():
+                self.change_host_key(kind)
+        lines = (f"{self.where} {self.public(kind)}" for kind in self._kinds)
+        self.known_hosts.write_text("".join(lines))
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd refuses to start without it
         sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-        argv = [str(sshd), "-D", "-e", "-f", str(config)]
+        argv = [str(sshd), "-D", "-e", "-f", str(self._configuration())]
         self._process = Process(argv, log=self.directory / "sshd.log")
         wait_until(self._listens, f"sshd listens; it says {self._process.text()}")
 
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+    @property
+    def where(self) -> str:
+        """The server's name, as known_hosts has it."""
+        return f"[{self.address}]:{self.port}"
+
+    def host_key(self, kind: str) -> Path:
+        """Return the file of one of its private host keys."""
+        return self.directory / f"host_{kind}_key"
+
+    def public(self, kind: str) -> str:
+        """Return type and text of one of its public host keys, with the end of the line."""
+        words = self.host_key(kind).with_suffix(".pub").read_text().split()
+        return f"{words[0]} {words[1]}\n"
+
+    def change_host_key(self, kind: str = "ed25519") -> None:
+        """Give it another key, which it shows from the next start on."""
+        make_key(self.host_key(kind), kind)
+
+    def log(self) -> str:
+        """Return what it said so far."""
+        return (self.directory / "sshd.log").read_text(errors="replace")
 
     def ssh(self, *command: str) -> list[str]:
         """Return the argument vector that runs a command there."""
-        options = (
-            "-F",
-            "none",
-            "-o",
-            f"UserKnownHostsFile={self.known_hosts}",
-            "-o",
-            "BatchMode=yes",
-        )
-        return ["ssh", *options, "-i", str(self.key), "-p", str(self.port), "127.0.0.1", *command]
+        known = f"UserKnownHostsFile={self.known_hosts}"
+        options = ("-F", "none", "-o", known, "-o", "BatchMode=yes")
+        port = str(self.port)
+        return ["ssh", *options, "-i", str(self.key), "-p", port, self.address, *command]
 
     def stop(self) -> None:
-        """End the server."""
+        """End the server; connections that stand go on."""
         if self._process:
             self._process.stop()
             self._process = None
+
+    def crash(self) -> None:
+        """End the server and all of its connections at once."""
+        if self._process:
+            children = _descendants(self._process.pid)
+            self._process.kill()
+            self._process = None
+            for child in children:
+                _kill(child)
+
+    def restart(self) -> None:
+        """Stop it, and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def _configuration(self) -> Path:
+        own = {
+            "Port": str(self.port),
+            "ListenAddress": self.address,
+            "PidFile": f"{self.directory}/sshd.pid",
+            "AuthorizedKeysFile": str(self.authorized_keys),
+        }
+        lines = [f"{key} {value}" for key, value in {**own, **self._options}.items()]
+        lines += [f"HostKey {self.host_key(kind)}" for kind in self._kinds]
+        config = self.directory / "sshd_config"
+        config.write_text("\n".join([*lines, ""]))
+        return config
+
+    def _listens(self) -> bool:
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        with socket.socket(family) as probe:
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -97,3 +171,12 @@ class SshServer:
     def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.stop()
+
+
+def _descendants(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

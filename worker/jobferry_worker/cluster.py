@@ -14,9 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from jobferry_common.errors import HostUnreachable
+from jobferry_common.models.profiles import SshProfile
 from jobferry_common.schedulers import scheduler_named
 from jobferry_common.scripts.layout import HIDDEN, Layout
 from jobferry_worker.hosts.local import LocalHost
+from jobferry_worker.hosts.ssh.connect import connection_of
 from jobferry_worker.reconcile.budget import Budget
 from jobferry_worker.reconcile.memory import Memory
 
@@ -115,10 +118,10 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
 
     Raises:
         BadInput: nobody knows its batch type.
+        HostUnreachable: nobody knows how it is reached.
     """
-    host = LocalHost()
+    host, account = host_of(profile)
     root = os.path.realpath(Path(profile.root or Path.home()).expanduser())
-    account = f"{host.user()}@{socket.gethostname()}"
     return Cluster(
         name=name,
         profile=profile,
@@ -133,6 +136,20 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
         settings=settings,
         budget=_budget(account, *_rate(profile)),
     )
+
+
+def host_of(profile: ClusterProfile) -> tuple[Host, str]:
+    """Return the host of a profile, and the account there: "user@host".
+
+    Raises:
+        HostUnreachable: nobody knows how it is reached.
+    """
+    if isinstance(profile.remote_profile, SshProfile):
+        connection = connection_of(profile.remote_profile)
+        msg = f"{connection.name}: commands over ssh come with a later version of jobferry"
+        raise HostUnreachable(msg)
+    host = LocalHost()
+    return host, f"{host.user()}@{socket.gethostname()}"
 
 
 def _rate(profile: ClusterProfile) -> tuple[str, float]:

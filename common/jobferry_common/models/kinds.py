@@ -28,7 +28,7 @@ CONTEXTS: Final = ("LazyLocal", "Local", "SSH", "HDFS", "Bohrium", "OpenAPI")
 
 #: what can be described already, and be submitted to with a later version
 LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {"Shell", "Slurm", "SlurmJobArray"}
-LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local"}
+LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
 
 _OTHER_NAMES: Final = {"lebesgue": "Bohrium", "dpcloudserver": "Bohrium"}
 _SUFFIX: Final = "context"

@@ -2,21 +2,50 @@
 
     RemoteProfile of Local: {"symlink": true}; of SSH: {"hostname": "login.hpc1", "username": "alice"}
 
-Secrets are never shown, dumped or sent.
+Secrets are never shown, dumped or sent. What says where one is ("env:NAME", "file:PATH", "keyring:SERVICE/USER") is no
+secret itself.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field, PositiveFloat, SecretStr, StrictBool, StrictInt
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PositiveFloat,
+    SecretStr,
+    StrictBool,
+    StrictInt,
+)
 
+from jobferry_common.models import references
 from jobferry_common.models.base import Model
 from jobferry_common.models.values import Count, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def _well_formed(secret: SecretStr) -> SecretStr:
+    references.check(secret.get_secret_value())
+    return secret
+
+
+def _dumped(secret: SecretStr | None) -> str | None:
+    text = secret.get_secret_value() if secret else ""
+    return text if references.is_reference(text) else None
+
+
+#: a secret, or a reference to one; only a reference is ever dumped
+Secret = Annotated[
+    SecretStr,
+    AfterValidator(_well_formed),
+    PlainSerializer(_dumped, return_type=str | None),
+]
 
 
 class RemoteProfile(Model):
@@ -28,10 +57,8 @@ class RemoteProfile(Model):
         return "remote_profile"
 
     def secrets(self) -> list[str]:
-        """Return the names of the fields that hold a secret."""
-        return [
-            name for name in type(self).model_fields if isinstance(getattr(self, name), SecretStr)
-        ]
+        """Return the names of the fields that hold a secret itself, not only where it is."""
+        return [name for name in type(self).model_fields if _is_literal(getattr(self, name))]
 
 
 class LocalProfile(RemoteProfile):
@@ -41,21 +68,23 @@ class LocalProfile(RemoteProfile):
 
 
 class SshProfile(RemoteProfile):
-    """Of SSH."""
+    """Of SSH. What is left out is as ~/.ssh/config has it, else as OpenSSH would have it."""
 
-    hostname: Text = Field(description="the name or address of the login node")
-    username: Text | None = None  #: None: as ~/.ssh/config has it
-    password: SecretStr | None = Field(default=None, exclude=True)
-    port: StrictInt = Field(default=22, ge=1, le=65535)
+    hostname: Text = Field(description="the name or address of the login node, or its alias")
+    username: Text | None = None
+    password: Secret | None = None
+    port: StrictInt | None = Field(default=None, ge=1, le=65535)
     key_filename: Text | None = None
-    passphrase: SecretStr | None = Field(default=None, exclude=True)
-    timeout: PositiveFloat = 10  #: seconds until a connection counts as failed
-    totp_secret: SecretStr | None = Field(default=None, exclude=True)
+    passphrase: Secret | None = None
+    timeout: PositiveFloat | None = None  #: seconds until an attempt to connect counts as failed
+    totp_secret: Secret | None = None  #: in base32, as the site shows it beside its QR code
     tar_compress: StrictBool = True
     look_for_keys: StrictBool = True
     execute_command: Text | None = None
     proxy_command: Text | None = None
     archive_chunk_size: Count = 0
+    #: of a host that known_hosts does not know; a changed key is never accepted
+    host_key_policy: Literal["strict", "accept-new"] | None = None
 
 
 class BohriumProfile(RemoteProfile):
@@ -80,6 +109,10 @@ class OpenApiProfile(RemoteProfile):
 
     access_key: SecretStr | None = Field(default=None, exclude=True)
     app_key: SecretStr | None = Field(default=None, exclude=True)
+
+
+def _is_literal(value: object) -> bool:
+    return isinstance(value, SecretStr) and not references.is_reference(value.get_secret_value())
 
 
 PROFILES: Final[Mapping[str, type[RemoteProfile]]] = MappingProxyType(

@@ -1,0 +1,131 @@
+"""The user's ssh configuration, read as OpenSSH reads it: ~/.ssh/config, then /etc/ssh/ssh_config.
+
+    options = options_of("hpc1", {"port": "2222"})
+    options["hostname"], options["port"]            'login.hpc1.example', '2222'
+
+paramiko evaluates Host and Match; `Include` is resolved here, because paramiko does not know it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import paramiko
+
+from jobferry_common.errors import HostUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Options = Mapping[str, str | list[str] | None]
+
+#: OpenSSH's own limit of nested files
+_DEEPEST: Final = 16
+_KEYWORD: Final = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*\Z")
+_EVERY_HOST: Final = "Host *"
+
+
+class _Config(paramiko.SSHConfig):
+    """paramiko replaces `~` and % signs wherever they stand, and knows no %%; all but HostName is done by us."""
+
+    TOKENS_BY_CONFIG_KEY = {"hostname": ["%h"], "match-exec": ["%h", "%n", "%p", "%r", "%u"]}  # noqa: RUF012
+
+
+def options_of(alias: str, above: Mapping[str, str]) -> Options:
+    """Return the options of a host, keys in lower case.
+
+    Args:
+        alias: what the user calls the host.
+        above: options that come before the files, as those of ssh's command line do.
+
+    Raises:
+        HostUnreachable: a file cannot be understood.
+    """
+    lines = [f"{key} {value}" for key, value in above.items()]
+    for path, base in (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh")):
+        lines += [*_lines(Path(path).expanduser(), base, alias, 0), _EVERY_HOST]
+    try:
+        return _Config.from_text("\n".join(lines)).lookup(alias)
+    except (paramiko.ConfigParseError, ValueError, KeyError) as error:
+        why = str(error)
+    except paramiko.ssh_exception.CouldNotCanonicalize:
+        why = "its name cannot be made canonical, and CanonicalizeFallbackLocal forbids to go on"
+    except ImportError:
+        why = "`Match exec` decides there, which jobferry does not run: write it as Host or Match host"
+    msg = f"~/.ssh/config or /etc/ssh/ssh_config does not say how {alias} is reached: {why}"
+    raise HostUnreachable(msg)
+
+
+def one(options: Options, key: str) -> str | None:
+    """Return an option that has one value."""
+    value = options.get(key)
+    return value if isinstance(value, str) else None
+
+
+def many(options: Options, key: str) -> Sequence[str]:
+    """Return an option that has several values, separated by spaces or given in several lines."""
+    value = options.get(key)
+    if isinstance(value, list):
+        return value
+    return shlex.split(value) if value else []
+
+
+def _lines(path: Path, base: str, alias: str, depth: int) -> Iterator[str]:
+    """Return the lines of a file and of those that it includes, as far as they can concern a host."""
+    scope = _EVERY_HOST
+    for line in _text(path).splitlines():
+        found = _KEYWORD.match(line)
+        keyword = found[1].lower() if found else ""
+        if keyword in ("host", "match"):
+            scope = line
+        if found is None or keyword != "include":
+            yield line
+        elif _may_apply(scope, alias):
+            yield from _included(found[2], base, alias, depth + 1)
+            yield scope
+
+
+def _included(patterns: str, base: str, alias: str, depth: int) -> Iterator[str]:
+    if depth > _DEEPEST:
+        msg = f"~/.ssh/config includes files {_DEEPEST} deep: does one include itself?"
+        raise HostUnreachable(msg)
+    for pattern in shlex.split(patterns):
+        below = Path(base).expanduser() / Path(pattern).expanduser()
+        for path in sorted(glob.glob(str(below))):  # noqa: PTH207 - an absolute pattern
+            yield from _lines(Path(path), base, alias, depth)
+
+
+def _may_apply(scope: str, alias: str) -> bool:
+    """Tell whether a host can be meant by the lines below a Host line; what a Match says is not known yet."""
+    found = _KEYWORD.match(scope)
+    if found is None or found[1].lower() != "host":
+        return False
+    patterns = shlex.split(found[2])
+    refused = [name[1:] for name in patterns if name.startswith("!")]
+    wanted = [name for name in patterns if not name.startswith("!")]
+    return _any(alias, wanted) and not _any(alias, refused)
+
+
+def _any(alias: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(alias, pattern) for pattern in patterns)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}; the worker's user needs the permission"
+        raise HostUnreachable(msg) from None
+
+
+def home() -> str:
+    """Return the home directory of the worker's user."""
+    return os.path.expanduser("~")  # noqa: PTH111 - a text
