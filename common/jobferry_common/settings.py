@@ -199,9 +199,24 @@ def load_settings() -> Settings:
             where = problem.where.removeprefix(f"{_ORIGIN}: ")
             origin = _variable(where) if _is_from(environment, where) else f"{path}: {where}"
             problems.append(Problem(origin, problem.what))
+    else:
+        problems += _exposed(settings, path, environment)
     if problems:
         raise BadInput(problems)
     return settings
+
+
+def _exposed(settings: Settings, path: Path, environment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find secrets of clusters in a file that others can read."""
+    for cluster, profile in settings.clusters.items():
+        for field in profile.remote_profile.secrets():
+            where = f"clusters.{cluster}.remote_profile.{field}"
+            if not _is_from(environment, where) and (mode := path.stat().st_mode & 0o777) & 0o077:
+                what = (
+                    f"others can read this file (its mode is {mode:04o}); do: chmod 600 {path}, or say here where "
+                    "the secret is: env:NAME, file:PATH or keyring:SERVICE/USER"
+                )
+                yield Problem(f"{path}: {where}", what)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from jobferry_common.names import ClusterName
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_common.models.cluster import ClusterProfile, Keep
     from jobferry_common.models.machine import Machine
     from jobferry_common.models.resources import Resources
     from jobferry_common.models.task import Task
@@ -51,6 +51,7 @@ class _Target:
     """Where a submission goes."""
 
     cluster: ClusterName
+    identity: str  #: what it is, whatever proves who we are there
     machine: Mapping[str, Any] | None  #: the profile, if it travels with the submission
     local_root: str
     in_place: bool
@@ -65,6 +66,7 @@ def prepare(
     directory: str | None = None,
     clean: str = "always",
     clusters: Mapping[str, ClusterProfile] | None = None,
+    keep: Keep | None = None,
 ) -> Document:
     """Return the document of a submission.
 
@@ -74,13 +76,15 @@ def prepare(
         directory: what relative paths of the machine are relative to; None: the working directory.
         clean: "always", "never" or "on_success".
         clusters: the profiles that are known here, by name: one that runs in place must be.
+        keep: takes the secrets of a machine that is described in the submission; None: they are refused.
 
     Raises:
         BadInput: with every fault.
     """
     if not isinstance(submission, Submission):
         submission = Submission.load_from_dict(submission)
-    work = _Work(submission, directory or os.getcwd(), clusters or {})  # noqa: PTH109
+    given = directory or os.getcwd()  # noqa: PTH109
+    work = _Work(submission, given, _target(submission, given, clusters or {}, keep))
     return work.document(owner or this_user(), clean)
 
 
@@ -93,12 +97,10 @@ def this_user() -> str:
 class _Work:
     """One submission that is being prepared."""
 
-    def __init__(
-        self, submission: Submission, directory: str, clusters: Mapping[str, ClusterProfile]
-    ) -> None:
+    def __init__(self, submission: Submission, directory: str, target: _Target) -> None:
         self._submission = submission
         self._directory = directory
-        self._target = _target(submission, directory, clusters)
+        self._target = target
         self._problems: list[Problem] = []
         base = os.path.expanduser(submission.work_base)  # noqa: PTH111
         self._source = real(os.path.join(self._target.local_root, base))  # noqa: PTH118
@@ -227,15 +229,19 @@ class _Work:
 
 
 def _target(
-    submission: Submission, directory: str, clusters: Mapping[str, ClusterProfile]
+    submission: Submission,
+    directory: str,
+    clusters: Mapping[str, ClusterProfile],
+    keep: Keep | None,
 ) -> _Target:
     if submission.machine is not None:
-        return _inline(submission.machine, directory)
+        return _inline(submission.machine, directory, keep)
     name = ClusterName(submission.cluster or "")
     profile = clusters.get(name)
     root = (profile and profile.local_root) or "."
     return _Target(
         cluster=name,
+        identity=name,
         machine=None,
         local_root=os.path.join(directory, os.path.expanduser(root)),  # noqa: PTH111, PTH118
         in_place=profile is not None and profile.in_place,
@@ -244,25 +250,27 @@ def _target(
     )
 
 
-def _inline(machine: Machine, directory: str) -> _Target:
+def _inline(machine: Machine, directory: str, keep: Keep | None) -> _Target:
     """Return the target of a machine; thousands of submissions often share one."""
     key = (id(machine), directory)
     known = _TARGETS.get(key)
     if known is not None and known[0] is machine:
         return known[1]
-    profile = profile_of(machine, directory)
+    profile = profile_of(machine, directory, keep=keep)
     root = os.path.expanduser(machine.local_root or ".")  # noqa: PTH111
     target = _Target(
         cluster=inline_name(profile),
+        identity=inline_name(profile.public()),
         machine=profile.dump(),
         local_root=os.path.join(directory, root),  # noqa: PTH118
         in_place=machine.in_place,
         retry_count=machine.retry_count,
         batch_type=machine.batch_type,
     )
-    if len(_TARGETS) >= _REMEMBERED:
-        _TARGETS.clear()
-    _TARGETS[key] = (machine, target)
+    if not machine.remote_profile.secrets():  # they are kept each time, or only looked at
+        if len(_TARGETS) >= _REMEMBERED:
+            _TARGETS.clear()
+        _TARGETS[key] = (machine, target)
     return target
 
 
@@ -283,7 +291,7 @@ def _static(
     The directory is part of it only as the user wrote it, or in place: a project that was moved is the same work.
     """
     return {
-        "cluster": target.cluster,
+        "cluster": target.identity,
         "name": given.name,
         "work_base": os.path.normpath(given.work_base),
         "source": source if target.in_place else None,

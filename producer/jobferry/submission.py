@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jobferry.client import Client
     from jobferry.handle import Handle
     from jobferry_common.document import Document
-    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_common.models.cluster import ClusterProfile, Keep
     from jobferry_common.models.task import Task
 
 _log = logging.getLogger(__name__)
@@ -213,11 +213,18 @@ class Submission:
             plain["_run"] = self.handle.id
         return plain
 
-    def prepare(self, *, clusters: Mapping[str, ClusterProfile] | None = None) -> Document:
+    def prepare(
+        self,
+        *,
+        clusters: Mapping[str, ClusterProfile] | None = None,
+        keep: Keep | None = None,
+    ) -> Document:
         """Check everything, the files included, and return the document that is handed over.
 
         Args:
             clusters: the profiles that are known here; None reads the settings if a cluster is named.
+            keep: takes the secrets of a machine that is described here. None writes none, and refuses them
+                where there is no embedded stack to keep them.
 
         Raises:
             BadInput: with every fault.
@@ -226,7 +233,10 @@ class Submission:
             from jobferry_common.settings import load_settings
 
             clusters = load_settings().clusters
-        return prepare(self.model(), clean=clean_policy(self.clean), clusters=clusters)
+        from jobferry.stack.secrets import Keeper
+
+        given = keep or Keeper(write=False)
+        return prepare(self.model(), clean=clean_policy(self.clean), clusters=clusters, keep=given)
 
     @property
     def submission_hash(self) -> str:

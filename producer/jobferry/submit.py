@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobferry.client import default_client
 from jobferry.handle import Handle
+from jobferry.stack.secrets import Keeper
 from jobferry_common.errors import BrokerUnreachable, JobferryError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def submit_one(
 ) -> Handle:
     """Hand one submission over; raises what `Submission.submit` says."""
     known = None if client is None else client.settings.clusters
-    document = submission.prepare(clusters=known)
+    keep = Keeper(None if client is None else client.settings)
+    document = submission.prepare(clusters=known, keep=keep)
     return submit_document(document, client or default_client(), reuse=reuse)
 
 
@@ -69,7 +71,8 @@ def _chunks(submissions: Iterable[Submission]) -> Iterator[list[Submission]]:
 
 def _prepared(client: Client, submission: Submission) -> Document | JobferryError:
     try:
-        document = submission.prepare(clusters=client.settings.clusters)
+        keep = Keeper(client.settings)
+        document = submission.prepare(clusters=client.settings.clusters, keep=keep)
         client.know(document.header.cluster)
     except BrokerUnreachable:
         raise

@@ -14,21 +14,32 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import Field, StrictBool, StrictFloat, StrictStr
+from pydantic import Field, SecretStr, StrictBool, StrictFloat, StrictStr
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import kinds
+from jobferry_common.models.profiles import SshProfile
 from jobferry_common.models.target import Target, missing_remote_root
 from jobferry_common.models.values import Count, Positive
 from jobferry_common.names import ClusterName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jobferry_common.models.base import Fault
     from jobferry_common.models.machine import Machine
+    from jobferry_common.models.profiles import RemoteProfile
+
+    #: takes a name for a secret and the secret; returns its reference, None if it cannot be kept
+    Keep = Callable[[str, str], str | None]
 
 INLINE_PREFIX: Final = "inline-"
+_DIGITS: Final = 10
+_NO_SECRETS: Final = (
+    "a secret cannot travel with a submission; say where its worker finds it (env:NAME, file:PATH or "
+    "keyring:SERVICE/USER), or describe the cluster in the settings of its worker and name it here "
+    '("cluster": "…"), or use a key and an ssh agent'
+)
 
 
 class ClusterProfile(Target):
@@ -68,45 +79,84 @@ class ClusterProfile(Target):
         return self.local_root if self.in_place else self.remote_root
 
     def dump(self) -> dict[str, Any]:
-        """Return plain values, without secrets."""
+        """Return plain values, without secrets; what says where one is belongs to them."""
         return self.model_dump(mode="json")
 
+    def public(self) -> ClusterProfile:
+        """Return the profile without secrets and without what says where they are."""
+        return self.model_copy(update={"remote_profile": self.remote_profile.public()})
 
-def profile_of(machine: Machine, directory: str, where: str = "machine") -> ClusterProfile:
+
+def profile_of(
+    machine: Machine, directory: str, where: str = "machine", *, keep: Keep | None = None
+) -> ClusterProfile:
     """Return the profile of an inline machine; relative roots are relative to `directory`.
 
+    Args:
+        machine: as the user describes it.
+        directory: of the producer.
+        where: what messages call the machine.
+        keep: puts a secret where only the worker finds it; None: there is no such place.
+
     Raises:
-        BadInput: it holds a secret, or describes what cannot be submitted to yet.
+        BadInput: it holds a secret that cannot be kept, or describes what cannot be submitted to yet.
     """
-    problems = [Problem(f"{where}.{name}", what) for name, what in _hindrances(machine)]
-    if problems:
-        raise BadInput(problems)
+    hindrances = list(kinds.not_yet(machine.batch_type, machine.context_type))
+    remote_profile, unkept = _kept(_local_paths(machine, directory), keep)
+    hindrances += [(f"remote_profile.{name}", _NO_SECRETS) for name in unkept]
+    if hindrances:
+        raise BadInput([Problem(f"{where}.{name}", what) for name, what in hindrances])
     local = os.path.realpath(_absolute(directory, machine.local_root or "."))
-    remote = machine.remote_root and _absolute(directory, machine.remote_root)
+    remote = machine.remote_root
+    if remote and machine.context_type != "SSH":  # else it lies on another machine
+        remote = _absolute(directory, remote)
     return ClusterProfile(
         batch_type=machine.batch_type,
         context_type=machine.context_type,
         # the worker needs the producer's directory only to keep its own files there
         local_root=local if machine.in_place else None,
         remote_root=None if machine.in_place else remote,
-        remote_profile=machine.remote_profile,
+        remote_profile=remote_profile,
     )
 
 
 def inline_name(profile: ClusterProfile) -> ClusterName:
     """Return the name of the anonymous cluster of a profile: the same for equal profiles."""
-    text = json.dumps(profile.dump(), sort_keys=True, separators=(",", ":"))
-    return ClusterName(INLINE_PREFIX + hashlib.sha256(text.encode()).hexdigest()[:10])
+    return ClusterName(INLINE_PREFIX + _digest(profile.dump()))
 
 
-def _hindrances(machine: Machine) -> Iterator[tuple[str, str]]:
-    yield from kinds.not_yet(machine.batch_type, machine.context_type)
-    for name in machine.remote_profile.secrets():
-        yield (
-            f"remote_profile.{name}",
-            "a secret cannot travel with a submission; describe the cluster in the settings of its "
-            'worker and name it here ("cluster": "…"), or use a key and an ssh agent',
-        )
+def _local_paths(machine: Machine, directory: str) -> RemoteProfile:
+    """Return the remote profile with the producer's relative paths made absolute."""
+    given = machine.remote_profile
+    if not isinstance(given, SshProfile) or not given.key_filename:
+        return given
+    if given.key_filename.startswith("~"):
+        return given
+    return given.model_copy(update={"key_filename": _absolute(directory, given.key_filename)})
+
+
+def _kept(profile: RemoteProfile, keep: Keep | None) -> tuple[RemoteProfile, list[str]]:
+    """Return a profile with references for its secrets, and the names of those that could not be kept.
+
+    The place of a secret follows from where it is for: another password for the same account takes its place.
+    """
+    account = _digest(profile.public().model_dump(mode="json"))
+    references: dict[str, SecretStr] = {}
+    unkept = []
+    for name in profile.secrets():
+        secret: SecretStr = getattr(profile, name)
+        is_ssh = isinstance(profile, SshProfile)
+        found = keep(f"{account}-{name}", secret.get_secret_value()) if keep and is_ssh else None
+        if found is None:
+            unkept.append(name)
+        else:
+            references[name] = SecretStr(found)
+    return profile.model_copy(update=references), unkept
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _absolute(directory: str, path: str) -> str:

@@ -9,7 +9,7 @@ secret itself.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -59,6 +59,12 @@ class RemoteProfile(Model):
     def secrets(self) -> list[str]:
         """Return the names of the fields that hold a secret itself, not only where it is."""
         return [name for name in type(self).model_fields if _is_literal(getattr(self, name))]
+
+    def public(self) -> Self:
+        """Return the profile without secrets and without what says where they are."""
+        fields = type(self).model_fields
+        found = [name for name in fields if isinstance(getattr(self, name), SecretStr)]
+        return self.model_copy(update=dict.fromkeys(found))
 
 
 class LocalProfile(RemoteProfile):

@@ -85,10 +85,11 @@ def _submit(submission: Submission, *, wait: bool, json: bool) -> None:
     from jobferry.cli.watch import follow
     from jobferry.client import connect
     from jobferry.progress import working
+    from jobferry.stack.secrets import Keeper
     from jobferry.submit import submit_document
 
     with working("checking files"):
-        document = submission.prepare()
+        document = submission.prepare(keep=Keeper())
     with connect() as client:
         with working("handing over"):
             handle = submit_document(document, client)

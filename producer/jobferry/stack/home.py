@@ -8,6 +8,7 @@ password        0600
 server.conf     0600
 broker.sock     in a directory of /tmp where this path is too long for a socket
 data/           the append-only file
+secrets/        of machines that were described with a secret in them; 0600
 logs/           supervisor, server, worker
 """
 
@@ -79,6 +80,11 @@ class Home:
     def data(self) -> Path:
         """What the server keeps."""
         return self.directory / "data"
+
+    @property
+    def secrets(self) -> Path:
+        """Where the secrets of machines are."""
+        return self.directory / "secrets"
 
     def log(self, name: str) -> Path:
         """Return the log of "supervisor", "server" or "worker"."""

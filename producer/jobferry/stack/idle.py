@@ -11,6 +11,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from jobferry.stack.secrets import forget_unused
 from jobferry_common.broker import connect, guarded
 from jobferry_common.errors import BrokerUnreachable, UnknownId
 from jobferry_common.ledger.ledger import Ledger
@@ -40,6 +41,7 @@ class Idle:
         self._settings = settings
         self._limit = settings.stack.idle_minutes * 60
         self._look_seconds = min(_LOOK_SECONDS, self._limit / 4)
+        self._home = home
         self._url = home.url()
         self._shown = str(home.socket)
         self._redis: Redis | None = None
@@ -53,6 +55,14 @@ class Idle:
             if self._is_needed():
                 self._needed = now
         return now - self._needed > self._limit
+
+    def forget_secrets(self) -> None:
+        """Remove the secrets of machines that nobody needs any more."""
+        try:
+            with guarded(self._shown):
+                forget_unused(self._home, self._connected(), self._settings.prefix)
+        except (BrokerUnreachable, OSError) as error:
+            logger.warning("Secrets that are not needed were not removed: %s", error)
 
     def _is_needed(self) -> bool:
         try:

@@ -88,6 +88,7 @@ class Supervisor:
         try:
             with held(self._home.lock, patience_seconds=0, what="idle"):
                 if self._idle.is_over():
+                    self._idle.forget_secrets()
                     self._home.record.unlink(missing_ok=True)
                     return True
         except BrokerUnreachable:

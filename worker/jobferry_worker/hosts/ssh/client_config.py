@@ -13,8 +13,9 @@ import glob
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import paramiko
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 #: OpenSSH's own limit of nested files
 _DEEPEST: Final = 16
+_EXEC_SECONDS: Final = 10.0
 _KEYWORD: Final = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*\Z")
 _EVERY_HOST: Final = "Host *"
 
@@ -35,6 +37,41 @@ class _Config(paramiko.SSHConfig):
     """paramiko replaces `~` and % signs wherever they stand, and knows no %%; all but HostName is done by us."""
 
     TOKENS_BY_CONFIG_KEY = {"hostname": ["%h"], "match-exec": ["%h", "%n", "%p", "%r", "%u"]}  # noqa: RUF012
+
+    def _does_match(
+        self,
+        match_list: Sequence[Mapping[str, Any]],
+        target_hostname: str,
+        canonical: bool,
+        final: bool,
+        options: Any,  # noqa: ANN401
+    ) -> bool:
+        """Do what paramiko does, but run the commands of `Match exec` ourselves: it would give them our stdin."""
+        if not match_list:
+            return False
+        others = [one for one in match_list if one["type"] != "exec"]
+        given = (target_hostname, canonical, final, options)
+        if others and not super()._does_match(others, *given):  # type: ignore[misc]
+            return False
+        return all(
+            _succeeds(self._tokenize(options, target_hostname, "match-exec", one["param"]))  # type: ignore[attr-defined]
+            is not one["negate"]
+            for one in match_list
+            if one["type"] == "exec"
+        )
+
+
+def _succeeds(command: str) -> bool:
+    """Run a command of the user's own configuration, in a shell as OpenSSH does."""
+    argv = ("/bin/sh", "-c", command)
+    quiet = subprocess.DEVNULL
+    try:
+        done = subprocess.run(
+            argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=_EXEC_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def options_of(alias: str, above: Mapping[str, str]) -> Options:
@@ -56,8 +93,6 @@ def options_of(alias: str, above: Mapping[str, str]) -> Options:
         why = str(error)
     except paramiko.ssh_exception.CouldNotCanonicalize:
         why = "its name cannot be made canonical, and CanonicalizeFallbackLocal forbids to go on"
-    except ImportError:
-        why = "`Match exec` decides there, which jobferry does not run: write it as Host or Match host"
     msg = f"~/.ssh/config or /etc/ssh/ssh_config does not say how {alias} is reached: {why}"
     raise HostUnreachable(msg)
 
@@ -79,7 +114,7 @@ def many(options: Options, key: str) -> Sequence[str]:
 def _lines(path: Path, base: str, alias: str, depth: int) -> Iterator[str]:
     """Return the lines of a file and of those that it includes, as far as they can concern a host."""
     scope = _EVERY_HOST
-    for line in _text(path).splitlines():
+    for line in _text(path).split("\n"):
         found = _KEYWORD.match(line)
         keyword = found[1].lower() if found else ""
         if keyword in ("host", "match"):

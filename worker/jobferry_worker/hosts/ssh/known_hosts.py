@@ -104,7 +104,7 @@ def _lines(file: str, name: str) -> Iterator[Line]:
     except OSError as error:
         msg = f"{file} cannot be read: {error.strerror}; it says which host keys are right"
         raise HostKeyRefused(msg) from None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -1,6 +1,6 @@
 """Secrets, fetched where a reference says they are: each time they are needed, so that a new one counts at once.
 
-    read(SecretStr("file:~/.secrets/hpc1"), "password")     the first line of that file
+    read(SecretStr("file:~/.secrets/hpc1"), "password")     what that file holds
 
 A message names the reference and never the secret.
 """
@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import LoginRefused
 from jobferry_common.models.references import is_reference
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
+
+#: characters of a file that are read: nobody's password is longer
+_LONGEST: Final = 4096
 
 
 def read(secret: SecretStr, field: str) -> str:
@@ -49,7 +52,7 @@ def _file(path: str, what: str) -> str:
     try:
         with file.open(encoding="utf-8") as stream:
             _check_private(os.fstat(stream.fileno()), file, what)
-            return stream.readline().rstrip("\r\n")
+            return stream.read(_LONGEST).removesuffix("\n").removesuffix("\r")
     except OSError as error:
         msg = f"{what}: {file} cannot be read: {error.strerror}"
     except UnicodeDecodeError:
