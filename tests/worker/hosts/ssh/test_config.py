@@ -189,6 +189,8 @@ def test_a_proxy_command_gets_host_port_and_user(ssh_home: Path) -> None:
     assert login(port=2222, username="alice").proxy_command == "nc h.example 2222 alice hpc1 100%"
     assert login(proxy_command="own [%h]:%p").proxy_command == "own [h.example]:22"
     assert login(proxy_command="none").proxy_command is None
+    write(ssh_home, "ProxyJump gate\n")
+    assert login(proxy_command="none").jumps == ()
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ def login_of(profile: SshProfile) -> Login:
         "ProxyCommand": profile.proxy_command or "",
     }
     options = options_of(alias, {key: value for key, value in above.items() if value})
+    if profile.proxy_command:
+        options = {**options, "proxyjump": None}
     return _login(alias, options, profile, ())
 
 

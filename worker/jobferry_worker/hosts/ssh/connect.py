@@ -90,8 +90,9 @@ class Connection:
             self._drop("broke")
         if self._backoff.rest() > 0:
             raise self._backoff.resting()
-        self.attempts += 1
         try:
+            self._codes.check()
+            self.attempts += 1
             # the configuration is read each time: what was wrong in it may have been mended
             link = link_to(login_of(self._profile), self._codes)
         except HostUnreachable as error:

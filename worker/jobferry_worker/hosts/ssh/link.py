@@ -116,7 +116,9 @@ def _prepare(
         keys.check(shown)
         return
     if isinstance(sock, ProxySocket):
-        why = f"{why}; ProxyCommand {login.proxy_command!r} said: {sock.said() or 'nothing'}"
+        why = (
+            f"{why}; ProxyCommand {login.proxy_command!r} said: {sock.said().strip() or 'nothing'}"
+        )
     msg = f"{login.name} answers, and no connection came about: {why}"
     raise HostUnreachable(msg)
 

@@ -39,6 +39,12 @@ class Codes:
         self._clock = clock
         self._used = -1
 
+    def check(self) -> None:
+        """Raise `CodeUsed` if the code of now was given already: who needed one needs one again."""
+        now = self._clock()
+        if now // STEP_SECONDS == self._used:
+            raise CodeUsed((self._used + 1) * STEP_SECONDS - now)
+
     def next(self, secret: str) -> str:
         """Return the code of now.
 
@@ -46,10 +52,8 @@ class Codes:
             CodeUsed: it was given already.
             LoginRefused: the secret is no base32.
         """
-        now = self._clock()
-        step = int(now // STEP_SECONDS)
-        if step == self._used:
-            raise CodeUsed((step + 1) * STEP_SECONDS - now)
+        self.check()
+        step = int(self._clock() // STEP_SECONDS)
         code = code_of(_key(secret), step)
         self._used = step
         return code

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final
 
@@ -89,26 +90,30 @@ def through_host(transport: paramiko.Transport, login: Login) -> paramiko.Channe
 class ProxySocket(socket.socket):
     """Our end of a proxy command; the command ends with it."""
 
-    def attach(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    def attach(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
         """Have a process end with this socket."""
-        self._process = process
-        self._said = said
+        self._guard = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = process
+        self._errors = errors
+        self._said = ""
 
     def said(self) -> str:
-        """Return the end of what the command wrote to its standard error."""
-        with suppress(ValueError, OSError):
-            self._said.seek(0)
-            text = self._said.read().decode("utf-8", "replace").strip()
-            return text[-_SHOWN_CHARACTERS:]
-        return ""
+        """Return the end of what the command wrote to its standard error; it is over then."""
+        self.close()
+        return self._said
 
     def close(self) -> None:
         """Close it, and end the command with all that it started."""
         super().close()
-        process = self.__dict__.pop("_process", None)
-        if process is not None:
-            _end(process)
-            self._said.close()
+        if not hasattr(self, "_guard"):
+            return
+        with self._guard:  # the connection's own thread closes it as well
+            if self._process is not None:
+                _end(self._process)
+                self._errors.seek(0)
+                self._said = self._errors.read().decode("utf-8", "replace")[-_SHOWN_CHARACTERS:]
+                self._errors.close()
+                self._process = None
 
 
 def through_command(login: Login, command: str) -> ProxySocket:
@@ -117,12 +122,13 @@ def through_command(login: Login, command: str) -> ProxySocket:
     Raises:
         HostUnreachable: it cannot be started.
     """
+    argv = _argv(command, login)
     ours, theirs = socket.socketpair()
     proxy = ProxySocket(fileno=ours.detach())
     said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the command
     try:
         process = subprocess.Popen(
-            _argv(command, login),
+            argv,
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
             stderr=said,
