@@ -24,7 +24,7 @@ def rests(error: HostUnreachable, number: int) -> list[float]:
     for _ in range(number):
         backoff.failed(error)
         found.append(backoff.rest())
-        clock.now += backoff.rest()
+        clock.now += backoff.rest() + 0.001
         assert backoff.rest() == 0
     return found
 
@@ -76,7 +76,7 @@ def test_what_breaks_again_and_again_is_opened_later_and_later() -> None:
     backoff = Backoff(Patience(), clock)
     found = []
     for _ in range(4):
-        clock.now += backoff.rest()
+        clock.now += backoff.rest() + 0.001
         backoff.opened()
         backoff.was_lost("alice@hpc1:22")
         found.append(backoff.rest())
@@ -85,6 +85,6 @@ def test_what_breaks_again_and_again_is_opened_later_and_later() -> None:
     assert "again and again" in str(backoff.resting())
     clock.now += backoff.rest()
     backoff.opened()
-    clock.now += 20
+    clock.now += 20.1
     backoff.was_lost("alice@hpc1:22")
     assert backoff.rest() == 0

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobferry_common.errors import HostUnreachable
@@ -240,6 +240,7 @@ def test_host_key_alias_stands_without_a_port(ssh_home: Path) -> None:
     assert (login().trust.name, login().trust.port) == ("pool", 22)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30))
 def test_any_host_name_is_taken_or_refused_in_words(text: str) -> None:
     try:

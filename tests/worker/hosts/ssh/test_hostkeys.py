@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobferry_common.errors import HostKeyRefused
@@ -209,6 +209,7 @@ def test_hashes_are_those_of_openssh(name: str, salt: bytes) -> None:
     assert base64.b64decode(digest) == hmac.new(salt, name.encode(), hashlib.sha1).digest()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_file_confuses_the_reader(data: bytes) -> None:
     import tempfile
