@@ -15,7 +15,7 @@ def fetch(client: Client, run: RunId) -> None:
     """Have the worker bring all results of a run once more.
 
     Raises:
-        Conflict: the run's files on the cluster were cleaned.
+        Conflict: the run's files on the cluster were cleaned, or another run works where they belong.
     """
     if not client.ledger.bring_again(run):
         msg = (

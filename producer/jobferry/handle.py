@@ -177,7 +177,7 @@ class Handle:
         """Have the results brought once more, such as those that could not be written here; `wait` for them.
 
         Raises:
-            Conflict: the run's files on the cluster were cleaned.
+            Conflict: the run's files on the cluster were cleaned, or another run works where they belong.
         """
         from jobferry.fetch import fetch
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import IllegalTransition, UnknownId
+from jobferry_common.errors import Conflict, IllegalTransition, UnknownId
 from jobferry_common.ledger.codes import pack_event
+from jobferry_common.ledger.pages import marks_of
 from jobferry_common.ledger.records import Change, Fence, JobRecord
 from jobferry_common.ledger.runs import RunsPart
 from jobferry_common.ledger.store import fence_arguments
 from jobferry_common.ledger.takeover import TAKEN_OVER
-from jobferry_common.states import JOB_TRANSITIONS, JobState
+from jobferry_common.states import JOB_TRANSITIONS, JobState, ResultsState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -102,8 +103,11 @@ class JobsPart(RunsPart):
         """Have the results of all jobs that ended brought once more; False once the run's files are gone.
 
         Raises:
+            Conflict: another run works in its directories by now.
             UnknownId: the ledger does not hold the run.
         """
+        if self.run(run).results is not ResultsState.CLEANED:
+            self._reclaim(run)
         ended = {state for state in JobState if state.is_final}
         start = 0
         while page := self.jobs(run, states=ended, start=start):
@@ -112,6 +116,17 @@ class JobsPart(RunsPart):
                 return False
             start = page[-1][0] + 1
         return bool(self.call("bring_again", run, self.clock()))
+
+    def _reclaim(self, run: RunId) -> None:
+        header = self.header(run)
+        for page in self.task_pages(run):
+            marks = marks_of(header, (task for _, task in page))
+            if other := self.call("reclaim", run, *marks):
+                msg = (
+                    f"run {other} works in a directory under {header.source} where results of run {run} "
+                    f"belong: wait for it (`jobferry watch {other}`), then fetch again"
+                )
+                raise Conflict(msg)
 
     def _window(
         self, run: RunId, indices: Sequence[int], unborn: JobRecord

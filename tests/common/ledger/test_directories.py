@@ -45,6 +45,25 @@ def test_a_directory_is_not_free_before_the_results_are_back(ledger: Ledger, red
     assert not ledger.accept(THEIRS).attached
 
 
+def test_results_are_not_fetched_again_to_where_another_run_works(
+    ledger: Ledger, redis: Redis
+) -> None:
+    run = ended(ledger)
+    ledger.change_run(run, results=ResultsState.DELIVERED)
+    other = ledger.accept(THEIRS).run
+    with pytest.raises(Conflict, match=f"run {other} works in a directory under /data"):
+        ledger.bring_again(run)
+    assert ledger.run(run).results is ResultsState.DELIVERED
+    finish(ledger, other, 0)
+    ledger.change_run(other, state=RunState.FAILED)
+    ledger.change_run(other, results=ResultsState.DELIVERED)
+    assert ledger.bring_again(run)
+    with pytest.raises(Conflict, match=f"run {run} of alice@laptop ended"):
+        ledger.accept(THEIRS)
+    ledger.change_run(run, results=ResultsState.DELIVERED)
+    assert redis.hlen("jobferry:directories") == 0
+
+
 def test_its_own_submission_goes_on_at_once(ledger: Ledger) -> None:
     run = ended(ledger)
     assert ledger.run(ledger.accept(OURS).run).resumes == run
