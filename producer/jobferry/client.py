@@ -128,7 +128,7 @@ class Client:
     def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
         """Hand a document to the ledger, keep a copy, tell the workers."""
         accepted = self.ledger.accept(document, reuse=reuse)
-        self.kept.save([(accepted.run, document)])
+        self.kept.save([(accepted.run, accepted.pieces)])
         self.hint(document.header.cluster)
         return accepted
 
@@ -138,11 +138,11 @@ class Client:
         """Hand over many documents in few round trips, with one hint for each cluster."""
         answers = self.ledger.accept_many(documents, reuse=reuse)
         pairs = [
-            (answer.run, document)
+            (answer, document)
             for answer, document in zip(answers, documents, strict=True)
             if not isinstance(answer, Exception)
         ]
-        self.kept.save(pairs)
+        self.kept.save((answer.run, answer.pieces) for answer, _ in pairs)
         self.hint(*{document.header.cluster for _, document in pairs})
         return answers
 

@@ -20,16 +20,10 @@ from platformdirs.unix import Unix
 
 from jobferry_common.broker_url import BrokerUrl
 from jobferry_common.document import Document
-from jobferry_common.ledger.pages import (
-    pack_header,
-    pack_page,
-    pages_of,
-    unpack_header,
-    unpack_page,
-)
+from jobferry_common.ledger.pages import unpack_header, unpack_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from jobferry_common.names import RunId
     from jobferry_common.settings import Settings
@@ -53,12 +47,12 @@ class Kept:
         broker = hashlib.sha256(f"{shown} {settings.prefix}".encode()).hexdigest()[:12]
         return cls(state / "documents" / broker)
 
-    def save(self, documents: Iterable[tuple[RunId, Document]]) -> None:
-        """Keep a copy of each; a machine that cannot keep any goes without."""
+    def save(self, documents: Iterable[tuple[RunId, Sequence[bytes]]]) -> None:
+        """Keep a copy of each, given as the ledger packed it; a machine that cannot keep any goes without."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for run, document in documents:
-                (self.directory / run).write_bytes(b"".join(_pieces(document)))
+            for run, pieces in documents:
+                (self.directory / run).write_bytes(b"".join(_sized(pieces)))
         except OSError as error:
             _log.warning(
                 "No copy of what was submitted is kept here: %s", error, extra={"action": "keep"}
@@ -88,8 +82,8 @@ class Kept:
                     path.unlink(missing_ok=True)
 
 
-def _pieces(document: Document) -> Iterator[bytes]:
-    for piece in (pack_header(document.header), *map(pack_page, pages_of(document.tasks))):
+def _sized(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
         yield _LENGTH.pack(len(piece))
         yield piece
 

@@ -23,9 +23,7 @@ from jobferry_common.ledger.pages import (
     PAGE_TASKS,
     destination_of,
     marks_of,
-    pack_header,
-    pack_page,
-    pages_of,
+    pieces_of,
 )
 from jobferry_common.ledger.partly import PartlyPart
 from jobferry_common.ledger.records import Accepted
@@ -35,7 +33,7 @@ from jobferry_common.ledger.takeover import TakenOver, taken_over
 from jobferry_common.names import RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jobferry_common.document import Document, Header
     from jobferry_common.ledger.store import Argument, Command
@@ -57,6 +55,7 @@ class _Offer:
     reuse: bool
     nonce: str
     marks: Sequence[str]
+    pieces: tuple[bytes, ...]  #: header and pages, packed
     resumed: str = ""  #: the run whose finished work is taken over
     taken: TakenOver = field(default_factory=TakenOver)
 
@@ -76,7 +75,9 @@ class AcceptPart(FlightPart, PartlyPart):
             Conflict: another run works in one of its directories, or its own is in flight and `reuse` is False.
             BrokerUnreachable: the broker does not answer; nothing of the run exists unless all of it does.
         """
-        offer = _offer(document, reuse=reuse)
+        return self._accept(_offer(document, reuse=reuse))
+
+    def _accept(self, offer: _Offer) -> Accepted:
         for _ in range(_ROUNDS):
             self._bring(offer)
             word, run = self.call("accept", *_arguments(offer, self.clock()))
@@ -119,7 +120,7 @@ class AcceptPart(FlightPart, PartlyPart):
     def _small(self, offer: _Offer) -> list[Command]:
         """Return the three commands that accept a document of one page."""
         key = self._content(offer, "pages")
-        pieces = [part for piece in _pieces(offer.document) for part in piece]
+        pieces = [part for item in _fields(offer) for part in item]
         return [
             ("HSET", key, *pieces),
             ("EXPIRE", key, _CONTENT_SECONDS),
@@ -134,7 +135,7 @@ class AcceptPart(FlightPart, PartlyPart):
                     raise refusal(answer)
             if isinstance(answer, list) and answer[0] not in {"resume", "gone"}:
                 return self._answer(offer, answer[0], RunId(answer[1]))
-            return self.accept(offer.document, reuse=offer.reuse)
+            return self._accept(offer)
         except BrokerUnreachable:
             raise
         except JobferryError as error:
@@ -144,7 +145,7 @@ class AcceptPart(FlightPart, PartlyPart):
         """Write pages and records under keys that expire by themselves."""
         key = self._content(offer, "pages")
         batch: list[Command] = []
-        for number, piece in enumerate(_pieces(offer.document)):
+        for number, piece in enumerate(_fields(offer)):
             batch.append(("HSET", key, *piece))
             if number % _PIECES_AT_ONCE == 0:
                 self.batch([*batch, ("EXPIRE", key, _CONTENT_SECONDS)])
@@ -171,10 +172,12 @@ class AcceptPart(FlightPart, PartlyPart):
     def _answer(self, offer: _Offer, word: str, run: RunId) -> Accepted:
         """Return the answer to an offer, or raise what it means."""
         if word == "new":
-            return Accepted(run=run, attached=False, taken_over=offer.taken.count)
+            count = offer.taken.count
+            return Accepted(run=run, attached=False, taken_over=count, pieces=offer.pieces)
         self.batch([("DEL", *(self._content(offer, what) for what in ("pages", "jobs", "taken")))])
         if word == "attached":
-            return Accepted(run=run, attached=True, taken_over=self.run(run).taken_over)
+            count = self.run(run).taken_over
+            return Accepted(run=run, attached=True, taken_over=count, pieces=offer.pieces)
         raise Conflict(self._conflict(offer.document.header, word, run))
 
     def _conflict(self, header: Header, word: str, run: RunId) -> str:
@@ -198,7 +201,10 @@ class AcceptPart(FlightPart, PartlyPart):
 
 def _offer(document: Document, *, reuse: bool) -> _Offer:
     marks = marks_of(document.header, document.tasks)
-    return _Offer(document=document, reuse=reuse, nonce=secrets.token_hex(6), marks=marks)
+    nonce = secrets.token_hex(6)
+    return _Offer(
+        document=document, reuse=reuse, nonce=nonce, marks=marks, pieces=pieces_of(document)
+    )
 
 
 def _is_small(offer: _Offer) -> bool:
@@ -206,17 +212,22 @@ def _is_small(offer: _Offer) -> bool:
     return len(offer.document.tasks) <= PAGE_TASKS
 
 
-def _pieces(document: Document) -> Iterable[tuple[str | int, bytes]]:
-    yield "header", pack_header(document.header)
-    for number, page in enumerate(pages_of(document.tasks)):
-        yield number, pack_page(page)
+def _fields(offer: _Offer) -> Iterator[tuple[str | int, bytes]]:
+    """Yield the names under which the pieces stand in the ledger, with the pieces."""
+    yield from zip(("header", *range(len(offer.pieces) - 1)), offer.pieces, strict=True)
 
 
 def _arguments(offer: _Offer, now: float) -> list[Argument]:
     header, taken = offer.document.header, offer.taken
-    pieces = 1 + sum(1 for _ in pages_of(offer.document.tasks))
     profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
-    head = (header.submission, offer.nonce, int(offer.reuse), offer.resumed, pieces, f"{now:.3f}")
+    head = (
+        header.submission,
+        offer.nonce,
+        int(offer.reuse),
+        offer.resumed,
+        len(offer.pieces),
+        f"{now:.3f}",
+    )
     place = (header.owner, destination_of(header), header.cluster, header.name)
     size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks))
     return [*head, *place, *size, int(header.in_place), profile, *offer.marks]

@@ -21,6 +21,8 @@ from jobferry_common.models.resources import Resources
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from jobferry_common.document import Document
+
 PAGE_TASKS: Final = 1000
 _LEVEL: Final = 3
 #: of zlib: 2**10 bytes of window, and its memory level for texts below 2**14 bytes
@@ -35,6 +37,11 @@ def pages_of(tasks: Sequence[TaskSpec]) -> Iterator[Sequence[TaskSpec]]:
     """Cut tasks into pages."""
     for start in range(0, len(tasks), PAGE_TASKS):
         yield tasks[start : start + PAGE_TASKS]
+
+
+def pieces_of(document: Document) -> tuple[bytes, ...]:
+    """Return a document as it is stored: its header, then its pages."""
+    return (pack_header(document.header), *map(pack_page, pages_of(document.tasks)))
 
 
 def pack_page(tasks: Sequence[TaskSpec]) -> bytes:

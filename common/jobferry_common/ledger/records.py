@@ -6,7 +6,7 @@ hundred bytes; the Lua scripts read its first two fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.names import ClusterName, JobKey, RunId, SchedulerId, SubmissionId, Token
@@ -159,6 +159,8 @@ class Accepted:
     run: RunId
     attached: bool  #: True when the same submission was in flight already: this is its run
     taken_over: int = 0  #: tasks that an earlier run finished and that are not done again
+    #: the document as it was written into the ledger: its header, then its pages
+    pieces: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
