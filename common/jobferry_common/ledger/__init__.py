@@ -29,6 +29,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `open:<cluster>` | sorted set | its runs that have not ended |
 | `judge:<cluster>` | set | open runs in which a job failed or was cancelled, or in which nothing is left to do |
 | `cancel:<cluster>` | set | open runs that somebody wants cancelled |
+| `doubted:<cluster>` | hash | open run of which the broker may have forgotten steps → `read` back, or `unread` |
 | `collect:<cluster>` | set | runs that have something in `run:<run>:collect` |
 | `owners:<cluster>` | sorted set | owners with due work, least recently served first |
 | `ready:<cluster>:<owner>` | sorted set | their runs with due work, in the same order |

@@ -15,6 +15,8 @@ from jobferry_common.ledger.store import Store, fence_arguments
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from jobferry_common.names import ClusterName, RunId
+
 
 class LeasesPart(Store):
     """Leases of accounts, and what is remembered of an account."""
@@ -66,6 +68,18 @@ class LeasesPart(Store):
     def remember(self, account: str, *, broker: str) -> None:
         """Note that an account was read back, and the ledger agrees with it, under this broker."""
         self.ask("HSET", self.key("accounts"), account, broker)
+
+    def doubt(self, cluster: ClusterName, run: RunId, *, read: bool) -> None:
+        """Note that steps of an open run may be forgotten; `read`: the cluster was asked about them.
+
+        It ends with the run.
+        """
+        self.ask("HSET", self.key("doubted", cluster), run, "read" if read else "unread")
+
+    def doubt_of(self, cluster: ClusterName, run: RunId) -> str | None:
+        """Return "read" or "unread" for a run that is doubted, None for any other."""
+        found = self.ask("HGET", self.key("doubted", cluster), run)
+        return None if found is None else str(found)
 
     def _extend(self, account: str, fence: Fence, milliseconds: int) -> bool:
         _, broker, number = fence_arguments(fence)

@@ -98,7 +98,7 @@ def _cancel(p: Pass, action: actions.CancelJobs) -> None:
 
 
 def _cancel_pending(p: Pass, action: actions.CancelPending) -> None:
-    if action.run in p.memory.doubted and not readback.agrees(p, action.run):
+    if not readback.may_end_pending(p, action.run):
         return
     for _ in range(_PAGES):
         page = p.ledger.jobs(action.run, states={JobState.PENDING}, count=_PAGE)

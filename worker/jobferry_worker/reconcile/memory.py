@@ -49,10 +49,9 @@ class Memory:
         self.over: Mapping[SchedulerId, Seen] = {}
         #: attempts whose record was written on a signal
         self.provisional: set[Try] = set()
-        #: runs whose far side was compared with the ledger before their first submit
+        #: runs whose far side was compared with the ledger before their first submit, and under which broker
         self.checked: set[RunId] = set()
-        #: runs whose far side knew more than the ledger: compared again before each submit
-        self.doubted: set[RunId] = set()
+        self._broker = ""
         #: runs that were told why they wait
         self.complained: set[RunId] = set()
         #: where the next round begins among the runs that are to be judged
@@ -71,6 +70,12 @@ class Memory:
         self.missing = {key: self.missing.get(key, now) for key in missing}
         self.ended = {key: self.ended.get(key, now) for key in ended}
         self.answered = now
+
+    def serve(self, broker: str) -> None:
+        """Another broker's process may have forgotten steps: what was checked before counts no more."""
+        if broker != self._broker:
+            self._broker = broker
+            self.checked.clear()
 
     def note_silence(self) -> None:
         """The scheduler could not be asked: the answers were interrupted."""
@@ -116,7 +121,7 @@ class Memory:
         self.holds = {run: hold for run, hold in self.holds.items() if run in open_runs}
         self.told = {key: at for key, at in self.told.items() if key.run in open_runs}
         self.provisional = {key for key in self.provisional if key.run in open_runs}
-        for runs in (self.checked, self.doubted, self.complained):
+        for runs in (self.checked, self.complained):
             runs.intersection_update(open_runs)
 
     @property

@@ -15,7 +15,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import UnknownId
+from jobferry_common.errors import StagingError, UnknownId
 from jobferry_common.ledger.records import Change
 from jobferry_common.names import AttemptKey, RunId, SchedulerId, Token
 from jobferry_common.schedulers.base import Listing
@@ -23,6 +23,7 @@ from jobferry_common.scripts.records import WorkerClaim, parse_claim
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.passes import UnreadableRun
+from jobferry_worker.reconcile.singly import say
 from jobferry_worker.reconcile.snapshot import MARK
 
 if TYPE_CHECKING:
@@ -36,14 +37,18 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger(__name__)
 
+#: what the ledger says of a run that nobody could compare yet
+_UNREAD: Final = "unread"
+
 
 def read_back(p: Pass) -> None:
     """Restore the ledger's agreement with the cluster if the broker is not the one that it was.
 
     Raises:
-        SchedulerError, HostUnreachable, StagingError: the cluster cannot be asked; nothing may be submitted.
+        SchedulerError, HostUnreachable: the cluster cannot be asked; nothing may be submitted.
     """
     broker = p.lease.fence.broker
+    p.memory.serve(broker)
     if p.ledger.remembered(p.cluster.lease) == broker:
         return
     runs = p.ledger.open_runs(p.name)
@@ -55,39 +60,70 @@ def read_back(p: Pass) -> None:
 
 
 def agrees(p: Pass, run: RunId) -> bool:
-    """Return True when nothing on the cluster speaks against submitting jobs of the run.
+    """Return True when nothing on the cluster speaks against submitting or cancelling pending jobs of the run.
 
     A run that was never submitted, as far as the ledger knows, leaves nothing behind; what is there tells of a
-    life that the broker forgot. Such a run is compared again before each of its submits.
+    life that the broker forgot. Such a run is compared again before each of its submits, by every worker: that it is
+    doubted stands in the ledger.
+
+    Raises:
+        StagingError: its directory cannot be read; this run has to wait.
     """
-    if run in p.memory.checked:
-        return True
-    layout = p.layout(run)
-    if run not in p.memory.doubted:
+    doubt = p.ledger.doubt_of(p.name, run)
+    if doubt is None:
+        if run in p.memory.checked:
+            return True
         fresh = p.ledger.run(run).state is RunState.ACCEPTED
-        if not fresh or not p.names(_claims(layout)):
+        if not fresh or not p.names(_claims(p.layout(run))):
             p.memory.checked.add(run)
             return True
         logger.warning("Run %s left claims that the ledger does not know.", run)
-        p.memory.doubted.add(run)
-    return not _restore(p, layout, Listing(jobs={}))
+        p.ledger.doubt(p.name, run, read=True)
+    told = Listing(jobs={})
+    if doubt == _UNREAD:
+        _claimed(p, p.layout(run))  # while that is not possible, the scheduler need not be asked
+        told = _listing(p)
+    return not _compare(p, run, told)
 
 
-def _read_back(p: Pass, runs: Iterable[RunId]) -> None:
+def may_end_pending(p: Pass, run: RunId) -> bool:
+    """Return True when the pending jobs of a run are really pending; otherwise it waits, and says why."""
+    if p.ledger.doubt_of(p.name, run) is None:
+        return True
+    try:
+        return agrees(p, run)
+    except StagingError as error:
+        say(p, run, f"waits: {error}")
+        return False
+
+
+def _listing(p: Pass) -> Listing:
     scheduler = p.cluster.scheduler
     argv = scheduler.listing(p.cluster.host.user())
     known = p.facts.cluster  # before the command: it may bring what the command needs
-    told = scheduler.parse_listing(p.command(argv), known)
+    return scheduler.parse_listing(p.command(argv), known)
+
+
+def _read_back(p: Pass, runs: Iterable[RunId]) -> None:
+    told = _listing(p)
     listed = {_run_of(token) for token in told.tokens}
     for run in runs:
         try:
             if run not in listed and p.ledger.run(run).state is RunState.ACCEPTED:
                 continue
-            p.memory.doubted.add(run)
-            p.memory.checked.discard(run)
-            _restore(p, p.layout(run), told)
+            p.ledger.doubt(p.name, run, read=False)
+            _compare(p, run, told)
         except (UnreadableRun, UnknownId) as error:
             logger.warning("%s", error, extra={"action": "readback"})
+        except StagingError as error:
+            say(p, run, f"waits: {error}")
+
+
+def _compare(p: Pass, run: RunId, told: Listing) -> int:
+    """Restore a run, and note that this was done."""
+    restored = _restore(p, p.layout(run), told)
+    p.ledger.doubt(p.name, run, read=True)
+    return restored
 
 
 def _restore(p: Pass, layout: Layout, told: Listing) -> int:

@@ -35,14 +35,16 @@ def all_or_singly(
             answers.update(ask(of))
         except StagingError as error:
             silent.add(run)
-            _say(p, run, f"waits: {error}")
+            say(p, run, f"waits: {error}")
     return answers, frozenset(silent)
 
 
-def _say(p: Pass, run: RunId, why: str) -> None:
+def say(p: Pass, run: RunId, why: str) -> None:
+    """Tell why a run waits, once."""
     if p.ledger.run(run).reason != why:
         logger.warning("%s %s", run, why, extra={"action": "unreadable-files"})
         p.ledger.change_run(run, reason=why, fence=p.lease.fence)
+        p.memory.complained.add(run)
 
 
 def _by_run(paths: Mapping[str, Try]) -> dict[RunId, dict[str, Try]]:

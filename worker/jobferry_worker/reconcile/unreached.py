@@ -27,7 +27,7 @@ def cancel_unsubmitted(p: Pass) -> None:
     if p.ledger.remembered(p.cluster.lease) not in (None, p.lease.fence.broker):
         return  # the broker may have forgotten that they were submitted
     for run in p.ledger.cancel_wishes(p.name):
-        if run in p.memory.doubted:
+        if p.ledger.doubt_of(p.name, run) is not None:
             continue
         try:
             _cancel(p, run)

@@ -33,6 +33,7 @@ if ended then
   redis.call('ZREM', key('open', cluster), run)
   redis.call('SREM', key('judge', cluster), run)
   redis.call('SREM', key('cancel', cluster), run)
+  redis.call('HDEL', key('doubted', cluster), run)
   -- its common results, its delivery and its cleaning are still to be seen to
   redis.call('SADD', key('collect', cluster), run)
   redis.call('HINCRBY', key('waiting'), cluster, 0 - tonumber(head[3] or 0)) -- not "-0", which Redis cannot read
