@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from jobferry_common.models.base import Model
-from jobferry_common.models.values import Command, Name, RelativePath, RelativePaths
+from jobferry_common.models.values import Command, LogPath, Name, RelativePath, RelativePaths
 
 
 class Task(Model):
@@ -18,6 +18,6 @@ class Task(Model):
     task_work_path: RelativePath = Field(description="a directory below the work base")
     forward_files: RelativePaths = ()  #: files, directories or globs that go there
     backward_files: RelativePaths = ()  #: files, directories or globs that come back
-    outlog: RelativePath | None = "log"  #: None: not kept
-    errlog: RelativePath | None = "err"  #: None: not kept
+    outlog: LogPath | None = "log"  #: None: not kept
+    errlog: LogPath | None = "err"  #: None: not kept
     task_name: Name | None = None  #: the user's word for it

@@ -53,6 +53,13 @@ def _relative(text: str) -> str:
     return text
 
 
+def _log(text: str) -> str:
+    if inside(text) == "." or text.rpartition("/")[2] in ("", ".", ".."):
+        msg = f"{text!r} is a directory; expected the name of a file, such as 'log'"
+        raise ValueError(msg)
+    return text
+
+
 def _environment(value: Any) -> EnvValue:  # noqa: ANN401
     if isinstance(value, list | tuple):
         return tuple(_scalar(item) for item in value)
@@ -81,6 +88,8 @@ Name = Annotated[StrictStr, AfterValidator(_name)]
 Command = Annotated[StrictStr, AfterValidator(_command)]
 #: below its directory, able to travel; kept as written
 RelativePath = Annotated[StrictStr, AfterValidator(_relative)]
+#: a file that is written
+LogPath = Annotated[StrictStr, AfterValidator(_log)]
 if TYPE_CHECKING:  # users write lists; what a model holds is frozen
     Texts = Sequence[str]
     RelativePaths = Sequence[str]

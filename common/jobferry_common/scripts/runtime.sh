@@ -135,13 +135,22 @@ jf_run_task() { # slot, directory, outlog, errlog, command; in a process of its 
     builtin cd -- "$jf_base/$2" || exit 1
     [[ $3 != */* || -d ${3%/*} ]] || PATH=$jf_path command mkdir -p -- "${3%/*}"
     [[ $4 != */* || -d ${4%/*} ]] || PATH=$jf_path command mkdir -p -- "${4%/*}"
-    if [[ -n $3 ]]; then exec >>"$3" || exit 1; fi
-    if [[ -n $4 ]]; then exec 2>>"$4" || exit 1; fi
+    if [[ -n $3 ]]; then jf_own "$3" && exec >>"$3" || exit 1; fi
+    if [[ -n $4 ]]; then jf_own "$4" && exec 2>>"$4" || exit 1; fi
     ((${#jf_devices[@]} == 0)) || export CUDA_VISIBLE_DEVICES="${jf_devices[$1 % ${#jf_devices[@]}]}"
     jf_command=$jf_control/commands/$5
     set --
     [[ -z $jf_flags ]] || set "-$jf_flags"
     . "$jf_command"
+}
+
+jf_own() { # file: a link to a file of the user becomes its copy, for what is written is ours
+    [[ -L $1 && ${jf_base##*/} == "$jf_run" ]] || return 0 # in place, links are the user's own
+    if [[ -f $1 ]]; then
+        PATH=$jf_path command cat <"$1" >|"$1.jobferry" && PATH=$jf_path command mv -f -- "./$1.jobferry" "./$1"
+    elif [[ ! -e $1 ]]; then
+        PATH=$jf_path command rm -f -- "./$1"
+    fi
 }
 
 jf_wait_one() { # until a task has ended

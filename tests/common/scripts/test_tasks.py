@@ -101,6 +101,48 @@ def test_tasks_that_share_a_directory_keep_each_others_logs(bench: Workbench) ->
     assert bench.text("work/log") == "one\ntwo\n"
 
 
+@pytest.mark.parametrize("name", ["log", "-l o'g", "sub/log"])
+def test_a_log_with_the_name_of_a_linked_file_is_written_into_a_copy(
+    bench: Workbench, tmp_path: Path, name: str
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("before\n")
+    theirs.chmod(0o444)
+    place = bench.path("work") / name
+    place.parent.mkdir(parents=True)
+    place.symlink_to(theirs)
+    bench.run([task("echo out", outlog=name)])
+    assert theirs.read_text() == "before\n"
+    assert not place.is_symlink()
+    assert bench.text(f"work/{name}") == "before\nout\n"
+
+
+def test_a_log_and_its_errors_may_have_one_linked_file(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("before\n")
+    bench.path("work").mkdir(parents=True)
+    bench.path("work/log").symlink_to(tmp_path / "theirs")
+    bench.run([task("echo out; echo err >&2", outlog="log", errlog="log")])
+    assert bench.text("work/log") == "before\nout\nerr\n"
+    assert (tmp_path / "theirs").read_text() == "before\n"
+
+
+def test_a_log_is_not_made_where_a_broken_link_leads(bench: Workbench, tmp_path: Path) -> None:
+    bench.path("work").mkdir(parents=True)
+    bench.path("work/log").symlink_to(tmp_path / "nothing")
+    bench.run([task("echo out")])
+    assert bench.text("work/log") == "out\n"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_in_place_a_link_of_the_user_is_followed(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "theirs").touch()
+    bench.in_place = True
+    bench.path("work").mkdir(parents=True)
+    bench.path("work/log").symlink_to(tmp_path / "theirs")
+    bench.run([task("echo out")])
+    assert (tmp_path / "theirs").read_text() == "out\n"
+
+
 def test_a_log_that_cannot_be_opened_fails_the_task(bench: Workbench) -> None:
     (bench.path("work") / "log").mkdir(parents=True)
     ran = bench.run([task("echo x"), task("echo y", outlog="fine")])

@@ -107,11 +107,12 @@ class Workbench:
     group_size: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     run_id: RunId = RUN
+    in_place: bool = False
 
     @property
     def layout(self) -> Layout:
         root = str(self.directory)
-        base = f"{root}/{self.run_id}"
+        base = f"{root}/home" if self.in_place else f"{root}/{self.run_id}"
         return Layout(root=root, base=base, run=self.run_id, ledger="1f", cluster="alpha")
 
     def path(self, relative: str) -> Path:

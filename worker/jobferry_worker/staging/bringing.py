@@ -55,6 +55,13 @@ class Bringing:
                 self.directory(os.path.dirname(inner + name))  # noqa: PTH120
             self._place(inner + name)
 
+    def room(self, path: str, names: Iterable[str | None]) -> None:
+        """Make the directories of files that are to be written in a directory: none of them stays a link."""
+        inner = "" if path in ("", ".") else f"{path}/"
+        for name in names:
+            if name and "/" in name:
+                self.directory(os.path.dirname(inner + name))  # noqa: PTH120
+
     def _place(self, path: str) -> None:
         source, target = f"{self._source}/{path}", f"{self._base}/{path}"
         if not self._symlink:

@@ -46,6 +46,7 @@ class Local:
                 for _, task in page:
                     bringing.directory(task.path)
                     bringing.files(task.path, task.forward)
+                    bringing.room(task.path, (task.outlog, task.errlog))
 
     def collect(
         self, header: Header, tasks: Iterable[tuple[TaskSpec, bool]], layout: Layout
