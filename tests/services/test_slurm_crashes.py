@@ -12,6 +12,7 @@ from jobferry.handle import Handle
 from jobferry_common.errors import BrokerUnreachable
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile.killpoints import POINTS
+from tests.services.conftest import clusters_of
 from tests.testbed.processes import wait_until
 from tests.testbed.work import COPY, PATIENCE, until
 
@@ -66,6 +67,47 @@ def test_a_worker_that_is_killed_while_it_cancels_leaves_nothing_behind(
     assert handle.wait(PATIENCE).state is RunState.CANCELLED
     assert slurm.queue() == []
     assert sum(work.starts()) == 2
+
+
+def test_a_worker_that_is_killed_with_a_claim_in_its_hand_leaves_nothing_behind(
+    make_fleet: Callable[..., Fleet], slurm: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    """A submit that never arrives: the worker claims the attempts itself, and is killed."""
+    fleet = make_fleet(timings={"command_seconds": 2}, worker=False)
+    doomed = fleet.start_worker(JOBFERRY_KILL_AT="after-claims")
+    slurm.wrappers.replace("sbatch", "exec sleep 60")
+    work = make_work(COPY, COPY)
+    handle = fleet.submit(work.submission(cluster="alpha"))
+    assert doomed.wait(PATIENCE) == -9
+    slurm.wrappers.restore("sbatch")
+    fleet.start_worker()
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1, 1]
+    assert {record.attempt for _, record in fleet.ledger().jobs(handle.id)} == {2}
+
+
+def test_a_worker_that_is_killed_after_it_read_back_leaves_nothing_behind(
+    fleet_of: Callable[..., Fleet],
+    slurm: SlurmCluster,
+    make_work: Callable[..., Work],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first time it has nothing to read back; the second time the broker was restarted under jobs."""
+    monkeypatch.chdir(tmp_path)
+    alpha = clusters_of(slurm, tmp_path, max_queued_jobs=2)["alpha"]
+    fleet = fleet_of({"alpha": alpha}, env=slurm.env(), worker=False)
+    doomed = fleet.start_worker(JOBFERRY_KILL_AT="after-readback:2")
+    work = make_work(*["sleep 4; cat in > out"] * 4)
+    handle = fleet.submit(work.submission(cluster="alpha"))
+    until(handle, JobState.RUNNING, 2)
+    fleet.broker.kill()
+    fleet.broker.start()
+    assert doomed.wait(PATIENCE) == -9
+    fleet.start_worker()
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 4
+    assert work.everything_came_back()
 
 
 def test_a_cluster_that_hangs_does_not_stop_another(
