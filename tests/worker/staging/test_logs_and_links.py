@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.worker.staging.test_local import Place, task
+from tests.worker.staging.places import Place, task
 
 if TYPE_CHECKING:
     from pathlib import Path
