@@ -9,7 +9,8 @@ of the host its running jobs are told as lost to a node failure, and waiting one
 
     bash /scratch/alice/.jobferry/shell/shell.sh submit --slots=4 --size=100 --token=jf.3f2a… … batch/jf.3f2a….sh
 
-`shell.sh` tells at its top how it works and what it writes.
+shell.sh is put together from shell_jobs.sh, which tells at its top how it works and what it writes, and from
+shell_verbs.sh.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from jobferry_common.models.resources import Resources
     from jobferry_common.schedulers.base import Submit
 
-_SCRIPT: Final = package.files(__package__).joinpath("shell.sh").read_bytes()
+#: one file on the cluster: two could be of different releases for a moment
+_SCRIPT: Final = b"\n".join(
+    package.files(__package__).joinpath(name).read_bytes()
+    for name in ("shell_jobs.sh", "shell_verbs.sh")
+)
 _GREETING: Final = "jobferry-shell "
 #: exit codes of shell.sh, and of bash where it is missing
 _REFUSED, _NOT_NOW = 64, frozenset({69, 75, 78, 126, 127})
