@@ -7,6 +7,7 @@ cluster.facts.max_array
 from __future__ import annotations
 
 import os
+import posixpath
 import socket
 import time
 from functools import cache
@@ -14,11 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import HostUnreachable
 from jobferry_common.models.profiles import SshProfile
 from jobferry_common.schedulers import scheduler_named
 from jobferry_common.scripts.layout import HIDDEN, Layout
 from jobferry_worker.hosts.local import LocalHost
+from jobferry_worker.hosts.ssh import SshHost
 from jobferry_worker.hosts.ssh.connect import connection_of
 from jobferry_worker.reconcile.budget import Budget
 from jobferry_worker.reconcile.memory import Memory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jobferry_common.schedulers.base import Facts, Scheduler
     from jobferry_common.settings import Settings
     from jobferry_worker.hosts.base import Host
+    from jobferry_worker.hosts.ssh.connect import Connection
 
 #: batch types that differ in name only: Slurm makes arrays of equal jobs anyway
 _SAME: Final[Mapping[str, str]] = MappingProxyType({"SlurmJobArray": "Slurm"})
@@ -118,10 +120,10 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
 
     Raises:
         BadInput: nobody knows its batch type.
-        HostUnreachable: nobody knows how it is reached.
+        HostUnreachable: nobody knows how it is reached, or it has to be asked where its root is.
     """
     host, account = host_of(profile)
-    root = os.path.realpath(Path(profile.root or Path.home()).expanduser())
+    root = _far_root(profile, host) if isinstance(host, SshHost) else _local_root(profile)
     return Cluster(
         name=name,
         profile=profile,
@@ -144,12 +146,30 @@ def host_of(profile: ClusterProfile) -> tuple[Host, str]:
     Raises:
         HostUnreachable: nobody knows how it is reached.
     """
-    if isinstance(profile.remote_profile, SshProfile):
-        connection = connection_of(profile.remote_profile)
-        msg = f"{connection.name}: commands over ssh come with a later version of jobferry"
-        raise HostUnreachable(msg)
+    given = profile.remote_profile
+    if isinstance(given, SshProfile):
+        connection = connection_of(given)
+        return _ssh_host(connection, given.execute_command or ""), connection.account
     host = LocalHost()
     return host, f"{host.user()}@{socket.gethostname()}"
+
+
+@cache
+def _ssh_host(connection: Connection, opening: str) -> SshHost:
+    """Return the host that all clusters of an account share, in this process, with its shells."""
+    return SshHost(connection, opening=opening)
+
+
+def _local_root(profile: ClusterProfile) -> str:
+    return os.path.realpath(Path(profile.root or Path.home()).expanduser())
+
+
+def _far_root(profile: ClusterProfile, host: SshHost) -> str:
+    """Return the root as the far side knows it; only one below the home directory has to be asked for."""
+    root = profile.root or "~"
+    if not root.startswith("/"):
+        root = posixpath.join(host.home(), root.removeprefix("~").lstrip("/"))
+    return posixpath.normpath(root)
 
 
 def _rate(profile: ClusterProfile) -> tuple[str, float]:

@@ -168,10 +168,16 @@ class Served:
         if report.next_look is None:
             return None
         if report.out:
-            return Rhythm(next_look=report.next_look, spool=timings.spool_local_seconds)
+            return Rhythm(next_look=report.next_look, spool=self._spool_seconds())
         if report.next_look < timings.tick_idle_seconds:
             return Rhythm(next_look=report.next_look, spool=report.next_look)
         return None
+
+    def _spool_seconds(self) -> float:
+        timings = self._service.settings.timings
+        cluster = self._cluster
+        is_far = cluster is not None and cluster.profile.context_type == "SSH"
+        return timings.spool_ssh_seconds if is_far else timings.spool_local_seconds
 
     def _look_again(self) -> Rhythm | None:
         self.look()

@@ -161,8 +161,8 @@ def test_a_secret_is_read_anew_for_each_attempt(
     file.write_text("falsch")
     with StandIn(password=PASSWORD) as server:
         connection = connect(server, password=f"file:{file}")
-        connection._backoff._patience = Patience(first_refused_seconds=0, most_refused_seconds=0)
         refusal(connection)
+        assert "The next attempt" in refusal(connection)
         file.write_text(PASSWORD)
         assert connection.transport().is_authenticated()
 

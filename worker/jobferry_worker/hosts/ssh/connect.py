@@ -15,11 +15,12 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import HostUnreachable
+from jobferry_common.errors import HostKeyRefused, HostUnreachable, LoginRefused
 from jobferry_worker.hosts.ssh.backoff import Backoff, Patience
 from jobferry_worker.hosts.ssh.config import login_of
 from jobferry_worker.hosts.ssh.link import link_to
-from jobferry_worker.hosts.ssh.totp import Codes
+from jobferry_worker.hosts.ssh.mended import marks_of
+from jobferry_worker.hosts.ssh.totp import Codes, CodeUsed
 
 if TYPE_CHECKING:
     import paramiko
@@ -51,6 +52,8 @@ class Connection:
         self._codes = Codes()
         self._backoff = Backoff(patience or Patience())
         self._link: Link | None = None
+        #: what the last login depended on, if it was refused
+        self._marks: tuple[object, ...] | None = None
 
     def transport(self) -> paramiko.Transport:
         """Return a live, authenticated transport; it is opened if need be.
@@ -88,20 +91,37 @@ class Connection:
             if self._link.lives():
                 return self._link
             self._drop("broke")
-        if self._backoff.rest() > 0:
+        if self._backoff.rest() > 0 and not self._mended():
             raise self._backoff.resting()
-        try:
-            self._codes.check()
-            self.attempts += 1
-            # the configuration is read each time: what was wrong in it may have been mended
-            link = link_to(login_of(self._profile), self._codes)
-        except HostUnreachable as error:
-            self._backoff.failed(error)
-            raise
+        link = self._attempt()
         self._backoff.opened()
         self._link = link
         logger.info("Connected to %s.", self.name, extra={"action": "connected"})
         return link
+
+    def _attempt(self) -> Link:
+        self._marks = None
+        try:
+            self._codes.check()
+            self.attempts += 1
+            # the configuration is read each time: what was wrong in it may have been mended
+            login = login_of(self._profile)
+            self._marks = marks_of(login)
+            return link_to(login, self._codes)
+        except HostUnreachable as error:
+            if not isinstance(error, LoginRefused | HostKeyRefused) or isinstance(error, CodeUsed):
+                self._marks = None
+            self._backoff.failed(error)
+            raise
+
+    def _mended(self) -> bool:
+        """Tell whether somebody changed what the last login was refused for."""
+        if self._marks is None:
+            return False
+        try:
+            return marks_of(login_of(self._profile)) != self._marks
+        except HostUnreachable:
+            return False
 
     def _drop(self, why: str) -> None:
         link, self._link = self._link, None

@@ -55,10 +55,20 @@ _TREE_SECONDS: Final = 3600.0
 class SshHost:
     """The machine at the far end of a connection."""
 
-    def __init__(self, connection: Connection, *, login: bool = True, shells: int = 3) -> None:
+    def __init__(
+        self, connection: Connection, *, login: bool = True, shells: int = 3, opening: str = ""
+    ) -> None:
+        """Take note of a connection.
+
+        Args:
+            connection: of the account; nothing is asked of it yet.
+            login: start the shells as a login does.
+            shells: at most so many at once.
+            opening: what each shell runs first, in itself.
+        """
         self.name = connection.name
         self._connection = connection
-        self._shells = Shells(connection, login=login, most=shells)
+        self._shells = Shells(connection, login=login, most=shells, opening=opening)
 
     def run(
         self,
@@ -103,6 +113,10 @@ class SshHost:
     def user(self) -> str:
         """Return the name of the user at the far side, or its number where it has no name."""
         return self._user
+
+    def home(self) -> str:
+        """Return the user's home directory at the far side."""
+        return self._home
 
     def write(self, files: Iterable[NewFile]) -> None:
         """Write all files beside their places with one archive, and rename them."""
@@ -154,6 +168,10 @@ class SshHost:
     def _user(self) -> str:
         answer = self._ask("id -un </dev/null >&8 2>/dev/null || id -u </dev/null >&8")
         return answer.stdout.decode().split()[-1]
+
+    @cached_property
+    def _home(self) -> str:
+        return self._ask("(cd && pwd -P) </dev/null >&8").stdout.decode().strip() or "/"
 
     def _change(self, what: str, function: str, paths: Sequence[str]) -> None:
         if paths:

@@ -66,9 +66,12 @@ class Connection(Protocol):
 class Shells:
     """Shells on one connection."""
 
-    def __init__(self, connection: Connection, *, login: bool, most: int) -> None:
+    def __init__(
+        self, connection: Connection, *, login: bool, most: int, opening: str = ""
+    ) -> None:
         self.connection = connection
         self._login = login
+        self._opening = opening
         self._most = most
         self._idle: list[tuple[paramiko.Transport, Shell]] = []
         self._out = 0
@@ -174,7 +177,7 @@ class Shells:
     def _start(self, transport: paramiko.Transport) -> Shell:
         try:
             with self.watch.over(transport, time.monotonic() + START_SECONDS + _GRACE_SECONDS):
-                return Shell.start(transport, login=self._login)
+                return Shell.start(transport, login=self._login, opening=self._opening)
         except ShellGone as error:
             if not transport.is_active():
                 self.connection.lost(transport)

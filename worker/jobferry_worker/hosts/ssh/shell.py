@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from jobferry_common.scripts.quoting import word
 from jobferry_worker.hosts.ssh.channel import BROKEN, Wire
 
 if TYPE_CHECKING:
@@ -79,14 +80,14 @@ class Shell:
         self.worn = False
 
     @classmethod
-    def start(cls, transport: paramiko.Transport, *, login: bool) -> Shell:
-        """Start one; raises `ShellGone`."""
+    def start(cls, transport: paramiko.Transport, *, login: bool, opening: str = "") -> Shell:
+        """Start one, which runs `opening` first, in itself; raises `ShellGone`."""
         try:
             channel = transport.open_session(timeout=START_SECONDS)
             shell = cls(Wire(channel))
             channel.settimeout(START_SECONDS)
             channel.exec_command("exec /bin/sh")
-            shell._begin(login=login)
+            shell._begin(login=login, opening=opening)
         except BROKEN as error:
             msg = f"no shell could be started: {_words(error)}"
             raise ShellGone(msg) from error
@@ -126,7 +127,7 @@ class Shell:
         self.worn = True
         self._wire.close()
 
-    def _begin(self, *, login: bool) -> None:
+    def _begin(self, *, login: bool, opening: str) -> None:
         """Go from the user's login shell to a bash that knows what it needs.
 
         A plain `sh` may read ahead: nothing is sent to it before it has carried out what it has.
@@ -140,7 +141,7 @@ class Shell:
         self._started = time.monotonic()
         ready = f"printf '%s%s %s %s\\n' {second[:9]} {second[9:]} $$ \"$PATH\" >&8; SECONDS=0\n"
         self._move(
-            _FAR + ready.encode(),
+            _FAR + _bytes(f"eval {word(opening)} </dev/null\n" if opening else "") + ready.encode(),
             until,
             lambda out: second.encode() in out and out.endswith(b"\n"),
         )
