@@ -137,3 +137,44 @@ def test_no_secret_is_ever_shown(config: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(BadInput) as caught:
         load_settings()
     assert "hush" not in str(caught.value)
+
+
+HPC1 = """
+[clusters.hpc1]
+batch_type = "Slurm"
+context_type = "SSH"
+remote_root = "/scratch/alice"
+[clusters.hpc1.remote_profile]
+hostname = "login.hpc1"
+password = "%s"
+"""
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_secret_stands_in_a_private_file(config: Path, mode: int) -> None:
+    config.write_text(HPC1 % "geheim")
+    config.chmod(mode)
+    profile = load_settings().clusters["hpc1"].remote_profile
+    assert profile.secrets() == ["password"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_secret_in_a_file_that_others_can_read_is_refused(config: Path, mode: int) -> None:
+    config.write_text(HPC1 % "geheim")
+    config.chmod(mode)
+    with pytest.raises(BadInput) as caught:
+        load_settings()
+    (problem,) = caught.value.problems
+    assert problem.where == f"{config}: clusters.hpc1.remote_profile.password"
+    assert f"chmod 600 {config}" in problem.what
+    assert "geheim" not in str(caught.value)
+
+
+def test_where_a_secret_is_may_be_read_by_all(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(HPC1 % "env:HPC1_PASSWORD")
+    config.chmod(0o644)
+    assert load_settings().clusters["hpc1"].remote_profile.secrets() == []
+    monkeypatch.setenv("JOBFERRY_CLUSTERS__hpc1__REMOTE_PROFILE__PASSWORD", "geheim")
+    assert load_settings().clusters["hpc1"].remote_profile.secrets() == ["password"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobferry_common.errors import HostUnreachable
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.names import ClusterName
 from jobferry_common.settings import Settings
@@ -77,3 +78,42 @@ def test_an_array_of_slurm_is_slurm(tmp_path: Path, batch_type: str) -> None:
 def test_a_login_shell_is_for_real_batch_systems(tmp_path: Path) -> None:
     assert not opened(tmp_path).login_shell
     assert opened(tmp_path, batch_type="Slurm").login_shell
+
+
+def far(name: str = "far", root: str = "/scratch/alice", **profile: Any) -> Cluster:
+    """Return a cluster behind a host that does not answer."""
+    data = {
+        "batch_type": "Slurm",
+        "context_type": "SSH",
+        "remote_root": root,
+        "remote_profile": {
+            "hostname": "localhost.invalid",
+            "username": "alice",
+            "proxy_command": "false",
+            **profile,
+        },
+    }
+    return open_cluster(ClusterName(name), ClusterProfile.load_from_dict(data), Settings())
+
+
+def test_clusters_of_an_account_behind_ssh_share_connection_shells_and_budget() -> None:
+    one, other = far("one", timeout=3), far("other", root="/scratch/other/../bob/")
+    assert one.account == other.account == "alice@localhost.invalid"
+    assert one.host is other.host
+    assert one.budget is other.budget
+    assert other.root == "/scratch/bob"
+    assert far(username="bob").host is not one.host
+    assert far(execute_command="module load slurm").host is not one.host
+    assert one.login_shell
+
+
+def test_a_root_below_the_home_directory_has_to_be_asked_for() -> None:
+    with pytest.raises(HostUnreachable):
+        far(root="~/work")
+    with pytest.raises(HostUnreachable):
+        far(root="work")
+
+
+def test_a_host_that_nobody_can_mean_is_told() -> None:
+    with pytest.raises(HostUnreachable, match="is no name or address"):
+        far(hostname="-oProxyCommand=true")

@@ -9,6 +9,7 @@ import pytest
 from jobferry_common.errors import BadInput
 from jobferry_common.models.cluster import ClusterProfile, inline_name, profile_of
 from jobferry_common.models.machine import Machine
+from jobferry_common.models.profiles import SshProfile
 from jobferry_common.names import cluster_name
 
 
@@ -61,3 +62,65 @@ def test_faults_of_a_profile_are_told_at_once() -> None:
         "cluster: max_array: expected at least 1, got 0",
         "cluster: max_runing_jobs: is no known key; did you mean 'max_running_jobs'?",
     ]
+
+
+def ssh(**profile: object) -> Machine:
+    fields = {
+        "batch_type": "Slurm",
+        "context_type": "SSH",
+        "local_root": ".",
+        "remote_root": "~/r",
+        "remote_profile": {"hostname": "hpc1", **profile},
+    }
+    return Machine.load_from_dict(fields)
+
+
+def test_paths_of_another_machine_are_left_to_it() -> None:
+    assert profile_of(ssh(), "/w").remote_root == "~/r"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("keys/id", "/w/keys/id"), ("~/.ssh/id", "~/.ssh/id"), ("/k", "/k")]
+)
+def test_a_key_is_looked_for_where_the_user_stands(given: str, wanted: str) -> None:
+    profile = profile_of(ssh(key_filename=given), "/w").remote_profile
+    assert isinstance(profile, SshProfile)
+    assert profile.key_filename == wanted
+
+
+def test_what_says_where_a_secret_is_travels() -> None:
+    profile = profile_of(ssh(password="env:HPC1", totp_secret="file:~/x"), "/w")
+    assert ClusterProfile.load_from_dict(profile.dump()) == profile
+    assert "env:HPC1" in str(profile.dump())
+
+
+def test_a_secret_that_is_kept_is_replaced_by_its_reference() -> None:
+    kept: dict[str, str] = {}
+
+    def keep(name: str, secret: str) -> str:
+        kept[name] = secret
+        return f"file:/secrets/{name}"
+
+    one = profile_of(ssh(password="geheim"), "/w", keep=keep)
+    two = profile_of(ssh(password="anders"), "/w", keep=keep)
+    other = profile_of(ssh(password="geheim", username="bob"), "/w", keep=keep)
+    assert one == two
+    assert one.dump() != other.dump()
+    assert sorted(kept.values()) == ["anders", "geheim"]
+    for profile in (one, two, other):
+        assert not {"geheim", "anders"} & set(str(profile.dump()).replace("'", " ").split())
+        assert ClusterProfile.load_from_dict(profile.dump()) == profile
+    assert "file:" not in str(one.public().dump())
+
+
+def test_secrets_of_other_contexts_are_refused_even_where_some_are_kept() -> None:
+    machine = Machine.load_from_dict(
+        {
+            "batch_type": "Shell",
+            "context_type": "OpenAPI",
+            "local_root": ".",
+            "remote_profile": {"access_key": "geheim"},
+        }
+    )
+    with pytest.raises(BadInput, match="a secret cannot travel"):
+        profile_of(machine, "/w", keep=lambda name, _: f"file:/{name}")
