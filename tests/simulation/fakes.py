@@ -286,8 +286,8 @@ def cluster_of(
         profile=given,
         account=account,
         host=FakeHost(world),
-        scheduler=FakeScheduler(world),
-        root=ROOT,
+        scheduler=lambda _: FakeScheduler(world),
+        root=lambda: ROOT,
         settings=settings,
         budget=Budget(1000.0, world.clock),
     )

@@ -108,10 +108,10 @@ def test_clusters_of_an_account_behind_ssh_share_connection_shells_and_budget() 
 
 
 def test_a_root_below_the_home_directory_has_to_be_asked_for() -> None:
-    with pytest.raises(HostUnreachable):
-        far(root="~/work")
-    with pytest.raises(HostUnreachable):
-        far(root="work")
+    for root in ("~/work", "work"):
+        with pytest.raises(HostUnreachable):
+            assert far(root=root).root
+    assert far(root="~/work").lease
 
 
 def test_a_host_that_nobody_can_mean_is_told() -> None:

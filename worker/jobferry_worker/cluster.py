@@ -10,7 +10,7 @@ import os
 import posixpath
 import socket
 import time
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -51,8 +51,8 @@ class Cluster:
         profile: ClusterProfile,
         account: str,
         host: Host,
-        scheduler: Scheduler,
-        root: str,
+        scheduler: Callable[[str], Scheduler],
+        root: Callable[[], str],
         settings: Settings,
         budget: Budget,
     ) -> None:
@@ -61,13 +61,26 @@ class Cluster:
         #: "user@host": whose connection and command budget it is
         self.account = account
         self.host = host
-        self.scheduler = scheduler
-        #: directory under which jobferry keeps its files there; absolute
-        self.root = root
+        self._scheduler_of = scheduler
+        self._find_root = root
         self.budget = budget
         self.memory = Memory()
         self._settings = settings
         self._facts: Facts | None = None
+
+    @cached_property
+    def root(self) -> str:
+        """The directory under which jobferry keeps its files there; absolute.
+
+        Raises:
+            HostUnreachable: the cluster has to be asked where it is.
+        """
+        return self._find_root()
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        """Its batch system; raises what `root` raises."""
+        return self._scheduler_of(self.root)
 
     @property
     def lease(self) -> str:
@@ -119,22 +132,18 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
     """Return the cluster of a profile; nothing is asked of it yet.
 
     Raises:
-        BadInput: nobody knows its batch type.
-        HostUnreachable: nobody knows how it is reached, or it has to be asked where its root is.
+        HostUnreachable: nobody knows how it is reached.
     """
     host, account = host_of(profile)
-    root = _far_root(profile, host) if isinstance(host, SshHost) else _local_root(profile)
     return Cluster(
         name=name,
         profile=profile,
         account=account,
         host=host,
-        scheduler=scheduler_named(
-            _SAME.get(profile.batch_type, profile.batch_type),
-            home=f"{root}/{HIDDEN}/shell",
-            slots=profile.max_running_jobs,
-        ),
-        root=root,
+        scheduler=partial(_scheduler, profile),
+        root=partial(_far_root, profile, host)
+        if isinstance(host, SshHost)
+        else partial(_local_root, profile),
         settings=settings,
         budget=_budget(account, *_rate(profile)),
     )
@@ -158,6 +167,14 @@ def host_of(profile: ClusterProfile) -> tuple[Host, str]:
 def _ssh_host(connection: Connection, opening: str) -> SshHost:
     """Return the host that all clusters of an account share, in this process, with its shells."""
     return SshHost(connection, opening=opening)
+
+
+def _scheduler(profile: ClusterProfile, root: str) -> Scheduler:
+    return scheduler_named(
+        _SAME.get(profile.batch_type, profile.batch_type),
+        home=f"{root}/{HIDDEN}/shell",
+        slots=profile.max_running_jobs,
+    )
 
 
 def _local_root(profile: ClusterProfile) -> str:

@@ -83,10 +83,10 @@ class Backoff:
             self._wait(self._patience.first_seconds, self._patience.most_seconds, self._losses - 1)
 
     def resting(self) -> HostUnreachable:
-        """Return what is to be raised in the meantime."""
+        """Return what is to be raised in the meantime: always the same words, as they become a cluster's state."""
         error = self._error or HostUnreachable("the connection was lost")
         kind = LoginRefused if isinstance(error, CodeUsed) else type(error)
-        return kind(f"{error}. The next attempt is in {self.rest():.0f} s.")
+        return kind(str(error))
 
     def _wait(self, first: float, most: float, failures: int) -> None:
         longest = min(first * 2.0 ** min(failures - 1, _DOUBLINGS), most)

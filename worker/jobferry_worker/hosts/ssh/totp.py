@@ -26,7 +26,7 @@ class CodeUsed(LoginRefused):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"the TOTP code of this half minute was used already; the next one comes in {seconds:.0f} s"
+            "the TOTP code of this half minute was used already; the next one is waited for"
         )
         #: until the next code
         self.seconds = seconds
