@@ -96,8 +96,8 @@ def walk(service: Service, name: str, ticket: str) -> list[Step]:
     checkup = Checkup(service=service, name=name, ticket=ticket)
     try:
         checkup.step("settings", lambda: _profile(service, name))
-        cluster = service.of(name).cluster()
-        _Trial(cluster, service, ticket).walk(checkup)
+        checkup.step("host", lambda: _reach(service, name))
+        _Trial(service.of(name).cluster(), service, ticket).walk(checkup)
     except StepFailed as error:
         logger.info("Test of %s: %s", name, error, extra={"action": "test-cluster"})
     finally:
@@ -108,6 +108,13 @@ def walk(service: Service, name: str, ticket: str) -> list[Step]:
 def _profile(service: Service, name: str) -> str:
     profile = service.profile(name)
     return f"{profile.batch_type} over {profile.context_type}, root {profile.root}"
+
+
+def _reach(service: Service, name: str) -> str:
+    """Have the host do something, and say where its root is: both may be remembered, and it may be gone since."""
+    cluster = service.of(name).cluster()
+    cluster.host.run(("true",), limit=service.settings.timings.command).checked()
+    return f"{cluster.host.name} answers as user {cluster.host.user()}, root {cluster.root}"
 
 
 class _Trial:
@@ -142,7 +149,6 @@ class _Trial:
 
     def walk(self, checkup: Checkup) -> None:
         """Take the steps that need the cluster; clean up whatever happens."""
-        checkup.step("host", self._reach)
         checkup.step("root", self._write_root)
         checkup.step("scheduler", self._ask)
         try:
@@ -154,10 +160,6 @@ class _Trial:
 
     def _run_command(self, argv: Argv) -> Completed:
         return self._cluster.host.run(argv, limit=self._timings.command)
-
-    def _reach(self) -> str:
-        host = self._cluster.host
-        return f"{host.name} answers as user {host.user()}"
 
     def _write_root(self) -> str:
         host, probe = self._cluster.host, f"{self._layout.base}/probe"

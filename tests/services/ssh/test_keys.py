@@ -1,0 +1,139 @@
+"""Keys on a real sshd: of every form, of an agent, with a certificate."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry_worker.hosts.ssh.connect import Connection
+from tests.services.ssh.connecting import refusal
+from tests.testbed.processes import Process, checked, wait_until
+from tests.testbed.sshd import SshServer, make_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+pytestmark = pytest.mark.needs("sshd")
+
+
+FORMS = [
+    (kind, form, passphrase)
+    for kind in ("rsa", "ecdsa", "ed25519")
+    for form in ("RFC4716", "PEM", "PKCS8")
+    for passphrase in ("", "geheim")
+    if kind != "ed25519" or form == "RFC4716"
+]
+
+
+@pytest.mark.parametrize(("kind", "form", "passphrase"), FORMS)
+def test_keys_of_every_form_are_taken(
+    known: Path,
+    server: SshServer,
+    connect: Callable[..., Connection],
+    kind: str,
+    form: str,
+    passphrase: str,
+) -> None:
+    key = make_key(known.parent / "id", kind, passphrase, "-m", form)
+    admit(server, key)
+    given = {"passphrase": passphrase} if passphrase else {}
+    connection = connect(key_filename="~/.ssh/id", **given)
+    assert connection.transport().is_authenticated()
+
+
+def admit(server: SshServer, key: Path) -> None:
+    with server.authorized_keys.open("a") as file:
+        file.write(key.with_suffix(".pub").read_text())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "is encrypted: set passphrase"),
+        ({"passphrase": "falsch"}, "the passphrase is wrong"),
+        ({"passphrase": "env:NO"}, "no variable NO"),
+    ],
+)
+def test_a_key_that_cannot_be_opened_is_told(
+    known: Path, connect: Callable[..., Connection], given: dict[str, str], words: str
+) -> None:
+    make_key(known.parent / "id", "ed25519", "geheim")
+    text = refusal(connect(key_filename="~/.ssh/id", **given))
+    assert words in text
+    assert str(known.parent / "id") in text
+    assert "falsch" not in text
+
+
+def test_a_key_is_found_where_it_usually_lies(
+    known: Path, server: SshServer, connect: Callable[..., Connection]
+) -> None:
+    admit(server, make_key(known.parent / "id_ed25519"))
+    assert connect(key_filename=None).transport().is_authenticated()
+    assert "nothing to try" in refusal(connect(key_filename=None, look_for_keys=False))
+
+
+@pytest.fixture
+def agent(short_path: Path) -> Iterator[Path]:
+    """The socket of an agent that holds no key yet."""
+    sock = short_path / "agent"
+    process = Process(["ssh-agent", "-D", "-a", str(sock)], log=short_path / "log")
+    wait_until(sock.exists, "the agent listens")
+    yield sock
+    process.stop()
+
+
+def add_to(agent: Path, key: Path) -> None:
+    checked(["ssh-add", "-q", str(key)], env={"SSH_AUTH_SOCK": str(agent), "PATH": "/usr/bin:/bin"})
+
+
+def test_the_agent_signs(
+    known: Path,
+    server: SshServer,
+    connect: Callable[..., Connection],
+    agent: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_to(agent, make_key(known.parent / "other"))
+    add_to(agent, server.key)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    assert connect(key_filename=None).transport().is_authenticated()
+
+
+def test_a_named_key_comes_before_the_many_of_an_agent(
+    known: Path, server: SshServer, connect: Callable[..., Connection], agent: Path
+) -> None:
+    for number in range(8):
+        add_to(agent, make_key(known.parent / f"other{number}"))
+    (known.parent / "config").write_text(f"IdentityAgent {agent}\n")
+    assert connect().transport().is_authenticated()
+    text = refusal(connect(key_filename=None))
+    assert "too many keys? Name the right one" in text
+
+
+def test_the_agent_opens_a_key_that_is_encrypted(
+    known: Path, server: SshServer, connect: Callable[..., Connection], agent: Path
+) -> None:
+    add_to(agent, server.key)
+    checked(["ssh-keygen", "-q", "-p", "-N", "geheim", "-f", str(server.key)])
+    (known.parent / "config").write_text(f"IdentityAgent {agent}\nIdentitiesOnly yes\n")
+    assert connect().transport().is_authenticated()
+
+
+def test_a_certificate_of_the_user_is_shown(
+    known: Path, tmp_path: Path, connect: Callable[..., Connection]
+) -> None:
+    authority = make_key(tmp_path / "authority")
+    key = make_key(known.parent / "id")
+    me = getpass.getuser()
+    checked(["ssh-keygen", "-q", "-s", str(authority), "-I", "me", "-n", me, str(key)])
+    options = {"TrustedUserCAKeys": f"{authority}.pub"}
+    with SshServer(tmp_path / "certified", options=options) as server:
+        known.write_text(server.known_hosts.read_text())
+        connection = connect(port=server.port, key_filename=str(key))
+        assert connection.transport().is_authenticated()
+        (known.parent / "id-cert.pub").unlink()
+        assert "does not let" in refusal(connect(port=server.port, key_filename=str(key)))
