@@ -103,6 +103,14 @@ def test_each_value_of_strict_host_key_checking_is_mapped(
     assert not login(host_key_policy="strict").trust.accept_new
 
 
+def test_what_a_user_does_by_hand_is_what_was_configured(ssh_home: Path) -> None:
+    write(ssh_home, "Host hpc1\n HostName h.example\n Port 2222\n User bob\n")
+    assert login().by_hand == "ssh hpc1"
+    assert login(username="alice").by_hand == "ssh -p 2222 alice@h.example"
+    assert login(key_filename="~/.ssh/id").by_hand == "ssh -i ~/.ssh/id hpc1"
+    assert login(hostname="x", username="alice").by_hand == "ssh alice@x"
+
+
 def test_paths_of_the_profile_are_expanded(ssh_home: Path) -> None:
     assert login(key_filename="~/.ssh/id").credentials.keys == (str(ssh_home / "id"),)
     assert login(key_filename="/k:1").credentials.keys == ("/k:1",)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RSA = paramiko.RSAKey.generate(2048)
 ECDSA = paramiko.ECDSAKey.generate()
 OTHER = paramiko.ECDSAKey.generate()
+BY_HAND = "ssh hpc1"
 ALGORITHMS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -59,7 +60,7 @@ def write(trust: Trust, *lines: str) -> None:
 
 def refusal(trust: Trust, key: paramiko.PKey = ECDSA) -> str:
     with pytest.raises(HostKeyRefused) as caught:
-        HostKeys(trust).check(key)
+        HostKeys(trust, BY_HAND).check(key)
     return str(caught.value)
 
 
@@ -76,13 +77,13 @@ def refusal(trust: Trust, key: paramiko.PKey = ECDSA) -> str:
 )
 def test_a_known_key_is_believed(trust: Trust, names: str) -> None:
     write(trust, "# a comment\n", "broken\n", line(names))
-    HostKeys(trust).check(ECDSA)
+    HostKeys(trust, BY_HAND).check(ECDSA)
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_all_files_count(trust: Trust, tmp_path: Path, number: int) -> None:
     (tmp_path / ("known", "more", "global")[number]).write_text(line("hpc1"))
-    HostKeys(trust).check(ECDSA)
+    HostKeys(trust, BY_HAND).check(ECDSA)
 
 
 @pytest.mark.parametrize("names", ["hpc2", "hpc", "*,!hpc1", "[hpc1]:2222", "hpc[1]"])
@@ -95,6 +96,7 @@ def test_an_unknown_key_is_refused_with_fingerprint_and_next_step(trust: Trust) 
     text = refusal(replace(trust, port=2222))
     assert fingerprint(ECDSA.asbytes()) in text
     assert "ssh-keyscan -p 2222 hpc1" in text
+    assert "(ssh hpc1)" in text
     assert trust.files[0] in text
 
 
@@ -116,30 +118,30 @@ def test_a_key_of_another_kind_is_not_new(trust: Trust) -> None:
 
 def test_one_of_several_keys_is_enough(trust: Trust) -> None:
     write(trust, line("hpc1", OTHER), line("hpc1", RSA), line("hpc1"))
-    HostKeys(trust).check(ECDSA)
+    HostKeys(trust, BY_HAND).check(ECDSA)
 
 
 def test_a_revoked_key_is_refused_though_it_is_known(trust: Trust) -> None:
     write(trust, line("hpc1"), line("*", mark="@revoked"))
     assert "is revoked" in refusal(trust)
     write(trust, line("hpc1"), line("*", OTHER, mark="@revoked"))
-    HostKeys(trust).check(ECDSA)
+    HostKeys(trust, BY_HAND).check(ECDSA)
 
 
 def test_an_authority_does_not_stand_in_the_way_of_a_plain_key(trust: Trust) -> None:
     write(trust, line("*", RSA, mark="@cert-authority"), line("hpc1"))
-    HostKeys(trust).check(ECDSA)
+    HostKeys(trust, BY_HAND).check(ECDSA)
     write(trust, line("*", RSA, mark="@cert-authority"))
     text = refusal(trust)
     assert "names an authority" in text
     assert f"{trust.files[0]}:1" in text
-    HostKeys(replace(trust, accept_new=True)).check(ECDSA)
+    HostKeys(replace(trust, accept_new=True), BY_HAND).check(ECDSA)
 
 
 def test_a_key_without_port_counts_for_every_port(trust: Trust) -> None:
     elsewhere = replace(trust, port=2222)
     write(trust, line("hpc1"))
-    HostKeys(elsewhere).check(ECDSA)
+    HostKeys(elsewhere, BY_HAND).check(ECDSA)
     write(trust, line("hpc1", OTHER))
     assert "is unknown" in refusal(elsewhere)
     write(trust, line("[hpc1]:2222", OTHER))
@@ -150,9 +152,9 @@ def test_a_key_without_port_counts_for_every_port(trust: Trust) -> None:
 def test_a_new_key_is_added_once_for_all(trust: Trust, tmp_path: Path, *, hashes: bool) -> None:
     new = replace(trust, name="fd00::1", port=2222, accept_new=True, hashed=hashes)
     write(trust, line("hpc1").rstrip("\n"))
-    HostKeys(new).check(OTHER)
-    HostKeys(replace(new, accept_new=False)).check(OTHER)
-    HostKeys(trust).check(ECDSA)
+    HostKeys(new, BY_HAND).check(OTHER)
+    HostKeys(replace(new, accept_new=False), BY_HAND).check(OTHER)
+    HostKeys(trust, BY_HAND).check(ECDSA)
     text = (tmp_path / "known").read_text()
     assert ("[fd00::1]:2222" in text) is not hashes
     assert text.count("\n") == 2
@@ -160,20 +162,20 @@ def test_a_new_key_is_added_once_for_all(trust: Trust, tmp_path: Path, *, hashes
 
 def test_a_new_file_is_private(trust: Trust, tmp_path: Path) -> None:
     new = replace(trust, files=(str(tmp_path / "ssh" / "known"),), accept_new=True)
-    HostKeys(new).check(ECDSA)
+    HostKeys(new, BY_HAND).check(ECDSA)
     assert stat.S_IMODE((tmp_path / "ssh" / "known").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "ssh").stat().st_mode) == 0o700
 
 
 def test_keys_that_are_added_at_once_do_not_disturb_each_other(trust: Trust) -> None:
     news = [replace(trust, name=f"host{number}", accept_new=True) for number in range(20)]
-    threads = [threading.Thread(target=HostKeys(new).check, args=(ECDSA,)) for new in news]
+    threads = [threading.Thread(target=HostKeys(new, BY_HAND).check, args=(ECDSA,)) for new in news]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for new in news:
-        HostKeys(replace(new, accept_new=False)).check(ECDSA)
+        HostKeys(replace(new, accept_new=False), BY_HAND).check(ECDSA)
 
 
 def test_a_new_key_that_cannot_be_kept_is_refused(trust: Trust, tmp_path: Path) -> None:
@@ -190,14 +192,14 @@ def test_algorithms_of_known_keys_come_first(
     trust: Trust, key: paramiko.PKey, first: list[str]
 ) -> None:
     write(trust, line("hpc1", key))
-    found = HostKeys(trust).preferred(ALGORITHMS)
+    found = HostKeys(trust, BY_HAND).preferred(ALGORITHMS)
     assert found[: len(first)] == first
     assert sorted(found) == sorted(ALGORITHMS)
 
 
 def test_marked_lines_do_not_choose_algorithms(trust: Trust) -> None:
     write(trust, line("hpc1", RSA, mark="@cert-authority"), line("hpc1", RSA, mark="@revoked"))
-    assert HostKeys(trust).preferred(ALGORITHMS) == list(ALGORITHMS)
+    assert HostKeys(trust, BY_HAND).preferred(ALGORITHMS) == list(ALGORITHMS)
 
 
 @given(st.from_regex(r"[a-z0-9.-]{1,30}", fullmatch=True), st.binary(min_size=20, max_size=20))

@@ -75,6 +75,7 @@ class Login:
     host: str
     port: int
     user: str
+    by_hand: str  #: the command by which a user does the same, for messages
     timeout_seconds: float
     keepalive_seconds: float
     family: socket.AddressFamily
@@ -138,6 +139,7 @@ def _login(alias: str, options: Options, profile: SshProfile | None, way: tuple[
         host=host,
         port=port,
         user=user,
+        by_hand=_by_hand(alias, host, user, port, profile),
         timeout_seconds=seconds or _number(options, "connecttimeout", 0) or _TIMEOUT_SECONDS,
         keepalive_seconds=_number(options, "serveraliveinterval", 0) or _KEEPALIVE_SECONDS,
         family=_family(options),
@@ -146,6 +148,13 @@ def _login(alias: str, options: Options, profile: SshProfile | None, way: tuple[
         proxy_command=command,
         jumps=() if command else _jumps(options, tokens, (*way, alias)),
     )
+
+
+def _by_hand(alias: str, host: str, user: str, port: int, profile: SshProfile | None) -> str:
+    key = f" -i {profile.key_filename}" if profile and profile.key_filename else ""
+    if alias != host and (profile is None or not (profile.username or profile.port)):
+        return f"ssh{key} {alias}"
+    return f"ssh{key}{'' if port == _PORT else f' -p {port}'} {user}@{host}"
 
 
 def _jumps(options: Options, tokens: Mapping[str, str], way: tuple[str, ...]) -> tuple[Login, ...]:

@@ -161,4 +161,4 @@ def close_all() -> None:
 def _way(login: Login) -> Login:
     """Return what makes two logins the same; how patient they are is no difference."""
     trust = replace(login.trust, accept_new=False)
-    return replace(login, timeout_seconds=0.0, keepalive_seconds=0.0, trust=trust)
+    return replace(login, by_hand="", timeout_seconds=0.0, keepalive_seconds=0.0, trust=trust)

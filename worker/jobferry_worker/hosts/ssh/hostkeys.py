@@ -1,6 +1,6 @@
 """Whether a host is the one that is meant: its key against known_hosts, strictly.
 
-    keys = HostKeys(login.trust)
+    keys = HostKeys(login.trust, login.by_hand)
     transport.get_security_options().key_types = keys.preferred(offered)
     keys.check(transport.get_remote_server_key())       HostKeyRefused, or silence
 
@@ -36,8 +36,9 @@ _RSA: Final = ("ssh-rsa", ("rsa-sha2-512", "rsa-sha2-256"))
 class HostKeys:
     """What is known of one host, read when the connection is made."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, by_hand: str) -> None:
         self._trust = trust
+        self._by_hand = by_hand
         self._names = names_of(trust.name, trust.port)
         files = (*trust.files, *trust.global_files)
         #: lines with the port, else without it: that a host is right on another port proves nothing against it
@@ -100,7 +101,7 @@ class HostKeys:
         self._refuse(
             key,
             f"is unknown in {', '.join(place) or 'known_hosts, as there is none'}{note}",
-            f"log in once by hand as the worker's user (ssh{port} {self._trust.name}) and compare, or add what "
+            f"log in once by hand as the worker's user ({self._by_hand}) and compare, or add what "
             f'{scan} prints; or set host_key_policy = "accept-new"',
         )
 

@@ -102,7 +102,7 @@ def _prepare(
     transport.set_log_channel(_LOG)
     transport.banner_timeout = transport.handshake_timeout = login.timeout_seconds
     transport.auth_timeout, transport.channel_timeout = _AUTH_SECONDS, _CHANNEL_SECONDS
-    keys = HostKeys(login.trust)
+    keys = HostKeys(login.trust, login.by_hand)
     options = transport.get_security_options()
     options.key_types = keys.preferred(options.key_types)
     try:

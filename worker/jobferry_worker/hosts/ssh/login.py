@@ -163,7 +163,7 @@ class _Attempt:
         notes = "".join(f"; {note}" for note in self._keys.notes)
         return (
             f"{self._login.name} does not let the worker's user in: it wants {' or '.join(wanted)}{passed}; "
-            f"tried: {tried}{notes}. Try by hand: {_by_hand(self._login)}"
+            f"tried: {tried}{notes}. Try by hand: {self._login.by_hand}"
         )
 
 
@@ -213,8 +213,3 @@ class _Answers:
             "expected totp_secret for a code, password for a password"
         )
         raise LoginRefused(msg)
-
-
-def _by_hand(login: Login) -> str:
-    port = "" if login.port == 22 else f" -p {login.port}"  # noqa: PLR2004
-    return f"ssh{port} {login.user}@{login.host}"
