@@ -69,6 +69,24 @@ def test_inline_machines_are_served_only_where_the_settings_allow_it(
         serve().profile(INLINE)
 
 
+def test_nobody_but_the_settings_makes_a_worker_log_in_anywhere(
+    serve: Callable[..., Service], redis: Redis
+) -> None:
+    given = {"hostname": "127.0.0.1", "port": 1, "password": "env:HOME", "proxy_command": "false"}
+    profile = ClusterProfile.load_from_dict(
+        {
+            "batch_type": "Shell",
+            "context_type": "SSH",
+            "remote_root": "/r",
+            "remote_profile": given,
+        }
+    )
+    redis.set(f"jobferry:profile:{INLINE}", json.dumps(profile.dump()))
+    with pytest.raises(UnknownId, match="does not serve inline machines"):
+        serve().of(INLINE).cluster()
+    assert serve(serve_inline=True).of(INLINE).cluster().account.endswith("@127.0.0.1:1")
+
+
 def test_a_pass_announces_the_cluster(serve: Callable[..., Service]) -> None:
     serving = serve()
     serving.look("alpha")

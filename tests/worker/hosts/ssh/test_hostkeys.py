@@ -178,6 +178,12 @@ def test_keys_that_are_added_at_once_do_not_disturb_each_other(trust: Trust) -> 
         HostKeys(replace(new, accept_new=False), BY_HAND).check(ECDSA)
 
 
+def test_who_wants_to_forget_every_host_may(trust: Trust) -> None:
+    new = replace(trust, files=("/dev/null",), accept_new=True)
+    HostKeys(new, BY_HAND).check(ECDSA)
+    HostKeys(new, BY_HAND).check(OTHER)
+
+
 def test_a_new_key_that_cannot_be_kept_is_refused(trust: Trust, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     new = replace(trust, files=(str(tmp_path / "file" / "known"),), accept_new=True)

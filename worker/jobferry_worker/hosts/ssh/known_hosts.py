@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -91,7 +92,8 @@ def _append(path: Path, line: str) -> None:
         size = os.fstat(descriptor).st_size
         broken = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, (("\n" if broken else "") + line).encode())
-        os.fsync(descriptor)
+        with suppress(OSError):  # /dev/null, for those who want to forget
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -38,7 +38,6 @@ def straight(login: Login) -> socket.socket:
     Raises:
         HostUnreachable: none does.
     """
-    where = f"{login.host}, port {login.port}"
     try:
         found = socket.getaddrinfo(login.host, login.port, login.family, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
@@ -58,7 +57,7 @@ def straight(login: Login) -> socket.socket:
         else:
             _notice_death(sock)
             return sock
-    msg = f"{login.name} cannot be reached: {where}: {'; '.join(dict.fromkeys(why_not))}"
+    msg = f"{login.name} cannot be reached: {'; '.join(dict.fromkeys(why_not))}"
     raise HostUnreachable(msg)
 
 
