@@ -28,6 +28,7 @@ def test_a_key_opens_the_connection(known: Path, connect: Callable[..., Connecti
     connection = connect()
     assert said(connection.transport()) == "hello\n"
     assert connection.transport() is connection.transport()
+    assert connection.transport().local_cipher == "aes128-gcm@openssh.com"
 
 
 def test_many_threads_make_one_connection(known: Path, connect: Callable[..., Connection]) -> None:
