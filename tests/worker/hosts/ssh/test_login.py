@@ -71,6 +71,7 @@ def test_a_password_opens(connect: Callable[..., Connection]) -> None:
         [[("Password: ", is_password)], [("Verification code: ", is_code)]],
         [[("Verification code: ", is_code)], [("Password: ", is_password)]],
         [[("Password: ", is_password), ("One-time password (OATH) for `alice': ", is_code)]],
+        [[("密码：", is_password)], [("请输入动态口令: ", is_code)]],
         [[("alice's password: ", is_password)], [("Enter your 2FA token: ", is_code)]],
     ],
 )
@@ -133,6 +134,22 @@ def test_a_wrong_password_is_told_and_not_tried_again_and_again(
         assert server.connections == 1
         assert server.heard == ["falsch-und-geheim"]
     assert "falsch-und-geheim" not in text + caplog.text + repr(connection.__dict__)
+
+
+def test_a_wrong_password_is_sent_once_however_it_is_asked_for(
+    connect: Callable[..., Connection],
+) -> None:
+    with StandIn(password=PASSWORD, rounds=[[("Password: ", is_password)]]) as server:
+        text = refusal(connect(server, password="falsch"))
+        assert "answers to its questions" in text
+        assert server.heard == ["falsch"]
+
+
+def test_the_password_is_tried_where_a_question_cannot_be_answered(
+    connect: Callable[..., Connection],
+) -> None:
+    with StandIn(password=PASSWORD, rounds=[[("Code: ", is_code)]]) as server:
+        assert connect(server, password=PASSWORD).transport().is_authenticated()
 
 
 def test_a_question_that_nothing_answers_is_shown(connect: Callable[..., Connection]) -> None:

@@ -35,9 +35,11 @@ _PASSWORD: Final = "password"  # noqa: S105 - the name of a method
 _MOST_STEPS: Final = 5
 _MOST_QUESTIONS: Final = 10
 _CODE: Final = re.compile(
-    r"\b(one.?time|otp|totp|verification|authenticat\w+|token|code|passcode|2fa|mfa|second|duo|dynamic)\b",
+    r"\b(one.?time|otp|totp|verification|authenticat\w+|token|code|passcode|2fa|mfa|second|duo|dynamic)\b"
+    r"|验证码|动态码|动态口令|动态密码",
     re.IGNORECASE,
 )
+_PASSWORD_WORDS: Final = re.compile(r"password|密码|口令", re.IGNORECASE)
 
 
 def authenticate(transport: paramiko.Transport, login: Login, codes: Codes) -> None:
@@ -64,6 +66,8 @@ class _Attempt:
         self._tried: list[str] = []
         self._passed: list[str] = []
         self._failure: LoginRefused | None = None
+        #: or something else was; a second try would only count as another failure
+        self._password_is_wrong = False
 
     def run(self) -> None:
         wanted = self._ask(lambda: self._transport.auth_none(self._login.user))
@@ -102,7 +106,7 @@ class _Attempt:
 
     def _by_password(self) -> list[str] | None:
         given = self._login.credentials.password
-        if given is None:
+        if given is None or self._password_is_wrong:
             return None
         password = secrets.read(given, "password")
         self._tried.append("the password")
@@ -117,8 +121,9 @@ class _Attempt:
         following = self._taken(
             lambda: self._transport.auth_interactive(self._login.user, answers.give)
         )
-        if following is None and answers.failure is not None:
+        if following is None:
             self._failure = answers.failure
+            self._password_is_wrong = answers.gave_password and answers.failure is None
         return following
 
     def _taken(self, ask: Ask) -> list[str] | None:
@@ -178,6 +183,7 @@ class _Answers:
         self._login = login
         self._codes = codes
         self._asked = 0
+        self.gave_password = False
         self.failure: LoginRefused | None = None
 
     def any(self) -> bool:
@@ -202,11 +208,12 @@ class _Answers:
 
     def _answered(self, prompt: str, instructions: str) -> str:
         given = self._login.credentials
-        asks_password = "password" in prompt.lower() and not _CODE.search(prompt)
+        asks_password = _PASSWORD_WORDS.search(prompt) and not _CODE.search(prompt)
         wants_code = _CODE.search(prompt) or (not asks_password and _CODE.search(instructions))
         if given.totp_secret is not None and (wants_code or given.password is None):
             return self._codes.next(secrets.read(given.totp_secret, "totp_secret"))
         if given.password is not None and not wants_code:
+            self.gave_password = True
             return secrets.read(given.password, "password")
         msg = (
             f"{self._login.name} asks {prompt.strip()!r}, and nothing is set to answer it: "
