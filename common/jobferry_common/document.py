@@ -80,6 +80,8 @@ class Header:
     #: text of customized_script_header_template_file, read at the producer
     header_template: str | None = None
     policy: Policy = field(default_factory=Policy)
+    #: how its files travel where the worker does not see `source`: a `depot.ticket.Ticket`, dumped
+    depot: Mapping[str, str] | None = None
     tasks: int
     schema: int = 1
 

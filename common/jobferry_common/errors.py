@@ -16,6 +16,10 @@ JobferryError                      exit code 1
 │   └── NoWorker                   nobody serves the cluster
 ├── LeaseLost                      another worker holds the cluster, or the broker forgot us
 ├── StagingError                   a file could not be brought or fetched, with its path
+│   └── DepotError                 the depot cannot be read or written
+│       ├── DepotFull              it has no room now
+│       ├── NotInDepot             it lacks an object
+│       └── DamagedObject          an object is not what its name says
 └── SchedulerError
     ├── CommandFailed              a command exited non-zero
     ├── UnreadableOutput           a command answered, and we cannot read the answer
@@ -119,6 +123,28 @@ class LeaseLost(JobferryError):  # noqa: N818
 
 class StagingError(JobferryError):
     """A file could not be brought to a cluster or fetched from it; the message names the path."""
+
+
+class DepotError(StagingError):
+    """The depot cannot be read or written, or holds something wrong."""
+
+    exit_code = 3
+
+
+class DepotFull(DepotError):  # noqa: N818
+    """The depot has no room for what is to be put into it."""
+
+    exit_code = 1
+
+
+class NotInDepot(DepotError):  # noqa: N818
+    """The depot lacks an object."""
+
+    exit_code = 1
+
+
+class DamagedObject(DepotError):  # noqa: N818
+    """An object in the depot is not what its name says."""
 
 
 class SchedulerError(JobferryError):

@@ -35,6 +35,7 @@ from pydantic_settings import (
 )
 
 from jobferry_common.broker_url import BrokerUrl
+from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.messages import INLINE, is_inline
 from jobferry_common.models.cluster import ClusterProfile
@@ -123,6 +124,7 @@ class Settings(BaseSettings):
     clusters: dict[str, ClusterProfile] = Field(default_factory=dict)
     timings: Timings = Field(default_factory=Timings)
     stack: Stack = Field(default_factory=Stack)
+    depot: DepotSettings = Field(default_factory=DepotSettings)
     serve_inline: bool = False  #: True: workers serve the inline machines of submissions
     threads: int = Field(default=4, ge=1)  #: of a worker, for passes
     data_threads: int = Field(default=4, ge=1)  #: of a worker, for bulk data

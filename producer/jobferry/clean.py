@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from jobferry.depot import forget as forget_files
 from jobferry.patience import Patience
 from jobferry_common.errors import Conflict, NoWorker
 from jobferry_common.messages import CLEAN
@@ -55,6 +56,7 @@ def clean(
             raise
         _log.warning("%s It is forgotten all the same.", error, extra={"action": "clean"})
     client.ledger.forget(run)
+    forget_files(client)
     client.kept.forget(run)
     client.kept.forget_old()
 
@@ -66,7 +68,13 @@ def _check(record: RunRecord) -> None:
             f"jobferry cancel {record.id}; --force does both at once"
         )
         raise Conflict(msg)
-    if record.results in (ResultsState.REMOTE, ResultsState.DEPOT):
+    if record.results is ResultsState.DEPOT:
+        msg = (
+            f"the results of run {record.id} are in the depot: fetch them with: "
+            f"jobferry fetch {record.id}; --force gives them up"
+        )
+        raise Conflict(msg)
+    if record.results is ResultsState.REMOTE:
         msg = (
             f"the results of run {record.id} were not fetched so far: wait for them with: "
             f"jobferry watch {record.id}; --force gives them up"

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from jobferry import depot
 from jobferry.kept import Kept
 from jobferry.places import Places
 from jobferry.progress import why_waiting, working
@@ -127,7 +128,7 @@ class Client:
 
     def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
         """Hand a document to the ledger, keep a copy, tell the workers."""
-        accepted = self.ledger.accept(document, reuse=reuse)
+        document, accepted = depot.accept(self, document, reuse=reuse)
         self.kept.save([(accepted.run, accepted.pieces)])
         self.hint(document.header.cluster)
         return accepted
@@ -136,7 +137,7 @@ class Client:
         self, documents: Sequence[Document], *, reuse: bool = True
     ) -> list[Accepted | JobferryError]:
         """Hand over many documents in few round trips, with one hint for each cluster."""
-        answers = self.ledger.accept_many(documents, reuse=reuse)
+        documents, answers = depot.accept_many(self, documents, reuse=reuse)
         pairs = [
             (answer, document)
             for answer, document in zip(answers, documents, strict=True)

@@ -3,7 +3,7 @@
     for finding in examine(load_settings()):
         print(finding)
 
-Nothing is started or changed by looking.
+Nothing is started or changed by looking, but that a new depot gets its id.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common import messages
 from jobferry_common.broker import check_server, connect, guarded
 from jobferry_common.broker_url import BrokerUrl
+from jobferry_common.depot.depot import open_depot
 from jobferry_common.errors import JobferryError
 from jobferry_common.ledger.ledger import Ledger
 from jobferry_common.settings import config_path
@@ -83,6 +84,7 @@ def _broker(settings: Settings, url: str) -> Iterator[Finding]:
                 yield Finding(ok=True, name="broker", what=f"{shown} answers.")
                 yield from _server(redis)
                 yield from _services(settings, redis)
+                yield from _depot(settings, redis)
             finally:
                 redis.close()
     except JobferryError as error:
@@ -131,6 +133,17 @@ def _services(settings: Settings, redis: Redis) -> Iterator[Finding]:
             yield _worker(settings, redis, name)
         if name in records:
             yield from _cluster(records[name])
+
+
+def _depot(settings: Settings, redis: Redis) -> Iterator[Finding]:
+    if settings.depot.url is None:
+        return
+    try:
+        open_depot(settings.depot, Ledger(redis, settings.prefix))
+    except JobferryError as error:
+        yield Finding(ok=False, name="depot", what=str(error))
+    else:
+        yield Finding(ok=True, name="depot", what=f"{settings.depot.shown} answers.")
 
 
 def _worker(settings: Settings, redis: Redis, name: str) -> Finding:

@@ -15,6 +15,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobferry.depot import Courier
 from jobferry.patience import Patience
 from jobferry.results import Result, check, is_settled, result_of
 from jobferry_common.errors import UnknownId
@@ -46,6 +47,7 @@ class Handle:
         self.attached = attached  #: True when the submission was in flight already
         self.taken_over = taken_over  #: tasks whose results an earlier run left
         self._ended = False
+        self._courier: Courier | None = None
 
     @classmethod
     def on(cls, client: Client, accepted: Accepted) -> Handle:
@@ -128,7 +130,18 @@ class Handle:
             events = self.client.events(self._run, after, block)
         except UnknownId:
             events = []
-        return events, self.status()
+        return events, self.attend()
+
+    def attend(self) -> RunRecord:
+        """Return what `status` does, after all that waits for this machine in the depot was fetched.
+
+        Raises:
+            StagingError: a file cannot be written here.
+        """
+        record = self.status()
+        if self._courier is None or self._courier.run != self._run:
+            self._courier = Courier(self.client, self._run)
+        return self._courier.attend(record)
 
     def wait(self, timeout: float | None = None) -> RunRecord:
         """Return the run's record once it ended and its results are here.

@@ -103,7 +103,7 @@ def read_logs(
     """Yield the lines of tasks' outputs; with `follow` until the run's results are here."""
     streams = [_Stream(places, spec, name) for spec in specs for name in (OUT, ERR)]
     while True:
-        done = not follow or is_settled(handle.status())
+        done = not follow or is_settled(handle.attend())
         for stream in streams:
             yield from stream.read(last=done)
         if done:

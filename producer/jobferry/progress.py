@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jobferry_common.messages import is_inline
-from jobferry_common.states import JobState
+from jobferry_common.states import JobState, ResultsState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,6 +145,8 @@ def why_waiting(record: RunRecord, cluster: ClusterRecord | None, worker: str | 
         cluster: what is known of its cluster; None if no worker ever announced it.
         worker: who serves the cluster now; None when nobody does.
     """
+    if record.results is ResultsState.DEPOT:
+        return f"its results are in the depot: `jobferry fetch {record.id}` on the machine of {record.owner}"
     if record.state.is_final:
         return "fetching results"
     if worker is None:

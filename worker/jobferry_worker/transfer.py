@@ -15,19 +15,19 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import LeaseLost, StagingError, UnreadableOutput
+from jobferry_common.errors import DepotError, StagingError, UnreadableOutput
 from jobferry_common.ledger.findings import FailedTask
 from jobferry_common.ledger.pages import destination_of
 from jobferry_common.ledger.records import Change
 from jobferry_common.names import AttemptKey
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState, ResultsState, RunState
-from jobferry_worker.reconcile.lease import Lease
+from jobferry_worker.depot import way_of
+from jobferry_worker.holding import both, held
 from jobferry_worker.resuming import is_back, write_marks
 from jobferry_worker.staging import staging_of
 
@@ -51,8 +51,6 @@ logger: Final = logging.getLogger(__name__)
 _PAGE: Final = 500
 #: jobs that are ended with one call
 _CHANGES: Final = 1000
-#: of the lease of a run's files; it is renewed between pages
-_LEASE: Final = timedelta(seconds=60)
 #: trying again will not help: the submission itself names what is not there, or what cannot be
 _FOR_EVER: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
@@ -82,9 +80,10 @@ class _Work:
         self.cluster = cluster
         self.run = run
         self.renew = renew
-        self.header: Header = ledger.header(run)
+        self.way = way_of(ledger, cluster, run, renew)
+        self.header: Header = self.way.header
         self.layout: Layout = cluster.layout_of(self.header, run, ledger.id)
-        self.staging: Staging = staging_of(self.header, cluster, renew)
+        self.staging: Staging = self.way.around(staging_of(self.header, cluster, renew))
 
     def record(self) -> RunRecord:
         """Return the run as it stands now."""
@@ -100,7 +99,7 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         StagingError: it is not possible now; the run says why, and waits.
         LeaseLost: it took too long, and somebody else goes on.
     """
-    with _held(ledger, f"files:{run}") as renew:
+    with held(ledger, f"files:{run}") as renew:
         record = ledger.run(run)
         if renew is None or record.staged or record.state.is_final:
             return
@@ -129,10 +128,10 @@ def collect(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) ->
     del settings
     # two runs of a submission from one directory bring results to the same places: one after the other
     results = f"results:{destination_of(ledger.header(run))}"
-    with _held(ledger, f"files:{run}") as renew, _held(ledger, results) as renew_results:
+    with held(ledger, f"files:{run}") as renew, held(ledger, results) as renew_results:
         if renew is None or renew_results is None:
             return
-        work = _Work(ledger, cluster, run, partial(_both, renew, renew_results))
+        work = _Work(ledger, cluster, run, partial(both, renew, renew_results))
         with _explained(work):
             while jobs := sorted(ledger.to_collect(run, _PAGE)):
                 renew()
@@ -148,32 +147,10 @@ def clean(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         StagingError: it cannot be removed.
     """
     del settings
-    with _held(ledger, f"files:{run}") as renew:
+    with held(ledger, f"files:{run}") as renew:
         if renew is None or not _is_over(ledger.run(run)):
             return
         _remove(_Work(ledger, cluster, run, renew))
-
-
-@contextmanager
-def _held(ledger: Ledger, what: str) -> Iterator[Callable[[], None] | None]:
-    """Hold the lease of files; yield what renews it, or None while somebody else has it."""
-    lease = Lease.take(ledger, what, _LEASE)
-    if lease is None:
-        yield None
-        return
-
-    def renew() -> None:
-        if not ledger.renew(what, lease.fence, _LEASE):
-            msg = f"{what} took longer than {_LEASE.seconds} s to move: somebody else goes on"
-            raise LeaseLost(msg)
-
-    with lease:
-        yield renew
-
-
-def _both(renew: Callable[[], None], other: Callable[[], None]) -> None:
-    renew()
-    other()
 
 
 @contextmanager
@@ -245,6 +222,8 @@ def _bring(work: _Work, jobs: Sequence[int]) -> None:
     """
     try:
         _bring_all(work, jobs)
+    except DepotError:  # of all jobs alike
+        raise
     except StagingError as error:
         if len(jobs) == 1:
             raise
@@ -356,9 +335,11 @@ def _is_over(record: RunRecord) -> bool:
 def _deliver(work: _Work) -> None:
     """Make the end of a run known, then clean."""
     record = work.record()
-    if record.results in {ResultsState.REMOTE, ResultsState.DEPOT}:
+    if record.results is ResultsState.REMOTE:
         _bring_common(work, record)
         _say_lack(work)
+        if work.way.is_the_producers_turn():
+            return
         work.ledger.change_run(work.run, results=ResultsState.DELIVERED)
         logger.info("The results of %s are delivered.", work.run, extra={"action": "delivered"})
         record = work.record()

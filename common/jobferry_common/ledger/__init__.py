@@ -24,6 +24,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |
 | `run:<run>:done` | hash | job that did not finish → its tasks that did, and whose results are back; a bitmap |
 | `run:<run>:taken` | hash | job → its tasks that an earlier run did, where not all of them; a bitmap |
+| `run:<run>:depot` | hash | `via`, `inputs`, `wanted`; `part:<n>`, `parts`, `fetched`: how it stands with the depot |
 | `run:<run>:events` | stream | events of the run; field `j` packs many jobs, `r` is the run itself |
 | `content:<nonce>:…` | as above | what an `accept` brings; it becomes the run's by renaming, or expires |
 | `open:<cluster>` | sorted set | its runs that have not ended |
@@ -45,6 +46,14 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `accounts` | hash | `cluster/<cluster>` → the broker's run id when read back; `root of …`, `scheduler of …` → its id |
 | `lease:<name>` | hash | holder, number, broker; expires by itself. `cluster/<cluster>`: the right to act there |
 | `fences` | string | counter of leases; only grows |
+| `depot:<depot>:refs` | hash | digest → how many holders need the object |
+| `depot:<depot>:held:<holder>` | set | digests that a holder needs: inputs, or a part of the results |
+| `depot:<depot>:holders` | hash | holder → its run; empty while no run took it up |
+| `depot:<depot>:offers` | sorted set | holders without a run, by the time they are void |
+| `depot:<depot>:garbage` | set | objects that nobody needs |
+| `depot:<depot>:removing` | sorted set | objects that somebody removes at this moment, since when |
+| `depot:sees` | set | `<cluster> <place>`: its worker saw files of that place |
+| `depot:id`, `depot:data:…`, `depot:bytes`, … | – | the broker as a depot, see `depot/in_broker.py` |
 | `events` | stream | events of runs and clusters, the last 10,000 or so |
 | `settled` | string | written to wait for the disk, see `durability.py` |
 

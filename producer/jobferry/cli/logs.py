@@ -54,7 +54,7 @@ def logs(
             show(line)
             printed += 1
         if not printed:
-            note(_nothing(places, specs))
+            note(_nothing(handle, places, specs))
 
 
 def _chosen(client: Client, handle: Handle, task: str | None) -> list[TaskSpec]:
@@ -70,7 +70,11 @@ def _chosen(client: Client, handle: Handle, task: str | None) -> list[TaskSpec]:
     return first[:_MANY_TASKS]
 
 
-def _nothing(places: Places, specs: Sequence[TaskSpec]) -> str:
+def _nothing(handle: Handle, places: Places, specs: Sequence[TaskSpec]) -> str:
+    from jobferry_common.states import ResultsState
+
+    if handle.status().results is ResultsState.DEPOT:
+        return f"nothing to show: all is in the depot; bring it with: jobferry fetch {handle.id}"
     logs = (places.log(spec, name) for spec in specs for name in (spec.outlog, spec.errlog))
     if places.base is None and not any(logs):
         return (

@@ -7,6 +7,7 @@ run             state   jobs  states                    cluster  accepted   name
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,19 +84,37 @@ def retry(
             print_json(run_data(new.status()))
 
 
-def fetch(run: RunArgument, *, wait: Wait = True, json: Json = False) -> None:
-    """Bring the results of a run once more.
+def fetch(
+    run: RunArgument,
+    *,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bring what is in the depot into this directory instead.",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    wait: Wait = True,
+    json: Json = False,
+) -> None:
+    """Bring the results of a run that wait in the depot, or all of them once more.
 
-    For what could not be written here and can be now, as long as the cluster has it; what was changed here is
-    replaced.
+    Once more: for what could not be written here and can be now, as long as the cluster has it; what was changed here
+    is replaced.
     """
     from jobferry.client import connect
+    from jobferry.fetch import fetch_into
     from jobferry.waiting import wait_shown
 
     with connect() as client:
         handle = client.handle(run)
-        handle.fetch()
-        record = wait_shown(handle) if wait else handle.status()
+        if into is None:
+            handle.fetch()
+            record = wait_shown(handle) if wait else handle.status()
+        else:
+            record = fetch_into(client, handle.id, str(into))
         lack = client.ledger.lack(record.id)
         if json:
             print_json({**run_data(record), "lack": lack})

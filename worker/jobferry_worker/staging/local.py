@@ -105,9 +105,14 @@ def source_must_exist(header: Header) -> None:
         StagingError: it is not there; it is not made either, it may be a file system that is not mounted.
     """
     if not Path(header.source).is_dir():
+        way = (
+            "tasks run in place (LazyLocal), which no depot can replace: choose a cluster with the context Local"
+            if header.in_place
+            else "this context expects a file system that producer and worker share, or a depot (docs/depot.md)"
+        )
         msg = (
             f"there is no directory {header.source} here, where {header.owner} keeps the files of this "
-            "submission: this context expects a file system that producer and worker share"
+            f"submission: {way}"
         )
         raise StagingError(msg)
 

@@ -1,0 +1,181 @@
+"""The depot when something is wrong: it is full, damaged, another one, or a link leads out of the directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry.depot import Courier
+from jobferry_common.depot.depot import forget_depots
+from jobferry_common.errors import DepotError, DepotFull, NotInDepot, StagingError
+from jobferry_common.names import SubmissionId
+from jobferry_common.settings import Settings
+from jobferry_common.states import JobState, ResultsState
+from tests.worker.apart import LARGE, Ferry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobferry_common.ledger import Ledger
+    from tests.testbed.broker import Broker
+
+
+@pytest.fixture
+def ferry(ledger: Ledger, tmp_path: Path, valkey: Broker) -> Iterator[Ferry]:
+    world = Ferry(ledger, tmp_path, valkey, forward_common=("common",))
+    yield world
+    world.client.close()
+    forget_depots()
+
+
+def test_a_full_depot_pauses_collecting_and_says_so(
+    ledger: Ledger, tmp_path: Path, valkey: Broker
+) -> None:
+    world = Ferry(ledger, tmp_path, valkey, url="redis:")
+    world.limit(1)
+    world.stage()
+    world.succeed(0)
+    world.base("task.0/out").unlink()
+    world.base("task.0/out").mkdir()
+    for number in range(3):
+        world.base(f"task.0/out/large{number}").write_bytes(os.urandom(400_000))
+    with pytest.raises(DepotFull):
+        world.collect()
+    assert "is full" in world.record.reason
+    assert world.ledger.to_collect(world.run) == [0]
+    world.attend()
+    world.collect()
+    assert world.record.reason == ""
+    world.end()
+    world.collect()
+    assert world.attend().results is ResultsState.DELIVERED
+    large = sorted((world.source / "task.0" / "out").iterdir())
+    assert [path.name for path in large] == ["large0", "large1", "large2"]
+
+
+def test_a_result_larger_than_the_depot_is_named(
+    ledger: Ledger, tmp_path: Path, valkey: Broker
+) -> None:
+    world = Ferry(ledger, tmp_path, valkey, url="redis:")
+    world.limit(1)
+    world.stage()
+    world.succeed(0)
+    world.base("task.0/out").write_bytes(b"x" * 1_200_000)
+    with pytest.raises(StagingError, match=r"task.0/out .*depot.limit_mib"):
+        world.collect()
+
+
+def test_a_worker_without_the_depot_says_what_it_needs(ferry: Ferry) -> None:
+    ferry.use(Settings())
+    with pytest.raises(DepotError, match=r"none is set: expected \[depot\] url"):
+        ferry.stage()
+    assert "none is set" in ferry.record.reason
+    assert ferry.record.counts[JobState.PENDING] == 3
+
+
+def test_a_damaged_input_is_asked_for_again(ferry: Ferry) -> None:
+    for path in ferry.depot.glob("objects/*/*"):
+        path.chmod(0o600)
+        path.write_bytes(b"damaged")
+    for _ in range(4):  # manifest, pack, large file: one after the other
+        if not ferry.record.staged:
+            try:
+                ferry.stage()
+            except NotInDepot:
+                ferry.attend()
+    assert ferry.base("common").read_bytes() == LARGE
+
+
+def test_nothing_is_written_through_a_link_out_of_the_directory(
+    ferry: Ferry, tmp_path: Path
+) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    (ferry.base("task.0") / "out").unlink()
+    (ferry.base("task.0") / "out").mkdir()
+    (ferry.base("task.0") / "out" / "file").write_text("result")
+    ferry.end()
+    ferry.collect()
+    (tmp_path / "elsewhere").mkdir()
+    (ferry.source / "task.0" / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StagingError, match="remove that link"):
+        ferry.attend()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert ferry.record.results is ResultsState.DEPOT
+    (ferry.source / "task.0" / "out").unlink()
+    assert ferry.attend().results is ResultsState.DELIVERED
+    assert (ferry.source / "task.0/out/file").read_text() == "result"
+
+
+def test_a_file_that_is_linked_elsewhere_is_replaced_not_written_through(
+    ferry: Ferry, tmp_path: Path
+) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.end()
+    ferry.collect()
+    (tmp_path / "precious").write_text("mine")
+    (ferry.source / "task.0" / "out").symlink_to(tmp_path / "precious")
+    ferry.attend()
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (ferry.source / "task.0" / "out").read_text() == "out of 0\n"
+
+
+def test_a_job_that_appends_to_its_input_poisons_nobody(
+    ledger: Ledger, tmp_path: Path, valkey: Broker
+) -> None:
+    for symlink in (True, False):
+        place = tmp_path / str(symlink)
+        place.mkdir()
+        ledger.redis.flushall()
+        forget_depots()
+        world = Ferry(ledger, place, valkey, symlink=symlink, forward_common=("common",))
+        world.stage()
+        with world.base("common").open("ab") as file:
+            file.write(b"poison")
+        cached = next(Path(world.cluster.root, ".jobferry/depot/objects").glob("*/*"))
+        assert cached.read_bytes() == LARGE
+
+
+def test_results_are_never_looked_for_in_another_depot(ferry: Ferry, tmp_path: Path) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.end()
+    ferry.collect()
+    (tmp_path / "another").mkdir()
+    mine = ferry.client.settings
+    ferry.client.settings = ferry.settings_with(str(tmp_path / "another"))
+    with pytest.raises(DepotError, match=r"another one, .*another, is set"):
+        Courier(ferry.client, ferry.run).fetch(ferry.record)
+    assert ferry.attend().results is ResultsState.DEPOT
+    ferry.client.settings = mine
+    assert ferry.attend().results is ResultsState.DELIVERED
+
+
+def test_a_submission_that_does_not_fit_leaves_nothing_behind(
+    ledger: Ledger, tmp_path: Path, valkey: Broker
+) -> None:
+    world = Ferry(ledger, tmp_path, valkey, url="redis:", forward_common=("common",))
+    world.limit(1)
+    world.client.settings = world.settings
+    before = ledger.redis.get("jobferry:depot:used")
+    (world.source / "task.0" / "in").write_bytes(os.urandom(2_000_000))
+    other = replace(world.document.header, submission=SubmissionId("f" * 12))
+    with pytest.raises(DepotFull, match=r"depot\.limit_mib"):
+        world.client.accept(replace(world.document, header=other))
+    assert ledger.redis.get("jobferry:depot:used") == before
+    assert len(list((world.source / ".jobferry" / "depot").iterdir())) == 1
+
+
+def test_results_that_are_given_up_leave_the_depot(ferry: Ferry) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.end()
+    ferry.collect()
+    ferry.clean()
+    assert (ferry.record.results, ferry.objects()) == (ResultsState.CLEANED, [])
+    assert not ferry.mirror.exists()

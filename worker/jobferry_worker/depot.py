@@ -1,0 +1,292 @@
+"""The worker's side of the depot: inputs come out of it into a mirror, results go from the mirror into it.
+
+    way = way_of(ledger, cluster, run, renew)      # a `Direct` where the worker sees the producer's files
+    staging = way.around(staging_of(way.header, cluster, renew))
+    staging.stage(way.header, pages, layout)       # the mirror is filled before
+    staging.collect(way.header, tasks, layout)     # what came is in the depot after
+    way.is_the_producers_turn()                    # True: the results are in the depot
+
+Whether the worker sees the producer's own directory is proved by a marker in it, once for each run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from platformdirs.unix import Unix
+
+from jobferry_common.depot.books import Books, Standings
+from jobferry_common.depot.depot import Depot, forget_depots, the_depot
+from jobferry_common.depot.sending import send
+from jobferry_common.depot.settings import BROKER
+from jobferry_common.depot.ticket import Ticket, sees
+from jobferry_common.errors import DepotError, NotInDepot, StagingError
+from jobferry_common.scripts.layout import HIDDEN
+from jobferry_common.states import ResultsState
+from jobferry_worker.hosts.local import LocalHost
+from jobferry_worker.mirror import Mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from jobferry_common.depot.tree import Item
+    from jobferry_common.document import Header, TaskSpec
+    from jobferry_common.ledger import Ledger
+    from jobferry_common.names import RunId
+    from jobferry_common.scripts.layout import Layout
+    from jobferry_worker.cluster import Cluster
+    from jobferry_worker.staging.base import Lacking, Staging
+
+logger: Final = logging.getLogger(__name__)
+
+_MIB: Final = 1024 * 1024
+_PART_BYTES: Final = 64 * _MIB
+#: a depot in the broker holds several parts at least
+_SHARE: Final = 8
+#: between two renewals of a lease
+_BEAT_SECONDS: Final = 5.0
+_PATHS, _DEPOT = "paths", "depot"
+
+
+class Direct:
+    """The way of files where the worker sees the producer's directory."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+
+    def around(self, staging: Staging) -> Staging:
+        """Return the staging as it is."""
+        return staging
+
+    def is_the_producers_turn(self) -> bool:
+        """Return False: results are where they belong."""
+        return False
+
+
+class Passage:
+    """The way of one run's files through the depot."""
+
+    def __init__(
+        self, ledger: Ledger, cluster: Cluster, run: RunId, header: Header, ticket: Ticket
+    ) -> None:
+        self._ledger = ledger
+        self._settings = cluster.depot
+        self._run = run
+        self._owner = header.owner
+        self._ticket = ticket
+        self._standings = Standings(ledger)
+        self._mirror = Mirror(_home(cluster), run)
+        #: jobs get copies of their files, and nothing writes through a link into the mirror
+        self._copies = not (cluster.profile.symlink or cluster.profile.in_place)
+        #: the header as staging has to see it
+        self.header = replace(header, source=str(self._mirror.files))
+        self.beat: Callable[[], None] = _calm
+
+    def around(self, staging: Staging) -> Staging:
+        """Return a staging that works with the mirror, and keeps mirror and depot in step."""
+        return ByDepot(self, staging)
+
+    def bring(self) -> None:
+        """Fill the mirror with the inputs.
+
+        Raises:
+            StagingError: not now; if the depot lacks something, the producer is asked for it.
+        """
+        self._mirror.make()
+        if self._mirror.is_filled:
+            return
+        depot = self._depot()
+        depot.books.keep(self._ticket.nonce, self._run)
+        inputs = self._standings.of(self._run).inputs or self._ticket.inputs
+        try:
+            if not inputs:
+                raise NotInDepot(_nothing(self._ticket))
+            self._mirror.fill(depot, depot.manifest(inputs), self.beat, linked=self._copies)
+        except NotInDepot as error:
+            self._standings.want(self._run)
+            msg = f"{error}; `jobferry watch {self._run}` by {self._owner} brings its files again"
+            raise NotInDepot(msg) from None
+        except DepotError:
+            forget_depots()
+            raise
+
+    def ready(self) -> None:
+        """See that results have somewhere to go: another worker may have filled its own mirror."""
+        self._mirror.make()
+
+    def send(self, paths: Iterable[str]) -> None:
+        """Put what came into some directories of the mirror into the depot.
+
+        Raises:
+            DepotFull: there is no room now.
+            StagingError: it cannot be put for another reason.
+        """
+        self._mirror.make()
+        if self._standings.found(self._run):
+            self._mirror.forget_sent()
+            paths = ["."]
+        news = self._mirror.news(paths)
+        if not news:
+            return
+        depot = self._depot()
+        try:
+            for part in self._parts(news):
+                self._send(depot, part)
+        except DepotError:
+            forget_depots()
+            raise
+
+    def is_the_producers_turn(self) -> bool:
+        """Put the rest; True once all is in the depot, False if there is nothing that the producer has to fetch."""
+        self.send(["."])
+        standing = self._standings.of(self._run)
+        if standing.fetched == standing.parts:
+            self.release()
+            return False
+        self._standings.move(self._run, ResultsState.REMOTE, ResultsState.DEPOT)
+        logger.info("The results of %s are in the depot.", self._run, extra={"action": "depot"})
+        return True
+
+    def release(self) -> None:
+        """Release what the run needs of the depot; it is removed now or later."""
+        parts = self._standings.of(self._run).parts
+        Books(self._ledger, self._ticket.depot).release(self._ticket.holders(parts))
+        try:
+            self._depot().tidy()
+        except StagingError as error:
+            logger.warning("%s: %s", self._run, error, extra={"action": "depot-tidy"})
+
+    def remove(self) -> None:
+        """Remove the mirror; the depot is left to its own rules."""
+        self.release()
+        self._mirror.remove(self._settings.cache_days)
+
+    def _send(self, depot: Depot, part: Sequence[Item]) -> None:
+        number = self._standings.of(self._run).parts
+        holder = self._ticket.holder(number)
+        digest = send(depot, holder, part, self.beat)
+        depot.books.keep(holder, self._run)
+        if not self._standings.add_part(self._run, number, digest):
+            msg = f"another worker put part {number} of the results of {self._run} into the depot"
+            raise StagingError(msg)
+        self._mirror.sent(part)
+
+    def _parts(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """Cut results into parts: the producer fetches one while the next is put, which makes room."""
+        limit = self._settings.limit_mib * _MIB if self._settings.url == BROKER else None
+        most = _PART_BYTES if limit is None else min(_PART_BYTES, limit // _SHARE)
+        part: list[Item] = []
+        size = 0
+        for item in items:
+            if limit is not None and item.size > limit:
+                msg = (
+                    f"{item.path} has {item.size / _MIB:.0f} MiB, more than the depot may hold: expected at most "
+                    "depot.limit_mib in the settings of the worker"
+                )
+                raise StagingError(msg)
+            if part and size + item.size > most:
+                yield part
+                part, size = [], 0
+            part.append(item)
+            size += item.size
+        if part:
+            yield part
+
+    def _depot(self) -> Depot:
+        """Return the depot of the producer; raises what `the_depot` does."""
+        return the_depot(self._settings, self._ledger, self._ticket)
+
+
+class ByDepot:
+    """A `Staging` between a mirror and the cluster."""
+
+    def __init__(self, passage: Passage, inner: Staging) -> None:
+        self._passage = passage
+        self._inner = inner
+
+    def stage(
+        self, header: Header, pages: Iterable[Sequence[tuple[int, TaskSpec]]], layout: Layout
+    ) -> None:
+        """Fill the mirror, then bring its files."""
+        self._passage.bring()
+        self._inner.stage(header, pages, layout)
+
+    def collect(
+        self, header: Header, tasks: Iterable[tuple[TaskSpec, bool]], layout: Layout
+    ) -> list[Lacking]:
+        """Fetch results into the mirror, then put them into the depot."""
+        self._passage.ready()
+        ended = list(tasks)
+        lacking = self._inner.collect(header, ended, layout)
+        self._passage.send({task.path for task, _ in ended})
+        return lacking
+
+    def collect_common(self, header: Header, layout: Layout) -> list[Lacking]:
+        """Fetch the common results into the mirror; they go on with the rest."""
+        self._passage.ready()
+        return self._inner.collect_common(header, layout)
+
+    def clean(self, layout: Layout) -> None:
+        """Remove the run's files from the cluster, then the mirror."""
+        self._inner.clean(layout)
+        self._passage.remove()
+
+
+def way_of(
+    ledger: Ledger, cluster: Cluster, run: RunId, renew: Callable[[], None]
+) -> Passage | Direct:
+    """Return how the files of a run travel; `renew` is called now and then while they do."""
+    header = ledger.header(run)
+    ticket = Ticket.of(header)
+    if ticket is None:
+        return Direct(header)
+    standings = Standings(ledger)
+    via = standings.of(run).via
+    if not via:
+        seen = sees(header.source, ticket.nonce)
+        via = standings.decide(run, _PATHS if seen else _DEPOT)
+        standings.note_sight(cluster.name, ticket.place, seen=seen)
+        if via == _PATHS:
+            Books(ledger, ticket.depot).release([ticket.nonce])
+        logger.info("The files of %s travel by %s.", run, via, extra={"action": "depot-decided"})
+    if via == _PATHS:
+        return Direct(header)
+    passage = Passage(ledger, cluster, run, header, ticket)
+    passage.beat = _seldom(renew)
+    return passage
+
+
+def _home(cluster: Cluster) -> Path:
+    """Return where mirrors lie: on this machine's own cluster where its nodes see them, too."""
+    if cluster.depot.directory is not None:
+        return cluster.depot.directory.expanduser()
+    if isinstance(cluster.host, LocalHost):
+        return Path(cluster.root, HIDDEN, "depot")
+    return Unix("jobferry").user_cache_path / "depot" / cluster.name
+
+
+def _nothing(ticket: Ticket) -> str:
+    return (
+        f"its files were not put into the depot {ticket.shown}, because the worker saw them before"
+    )
+
+
+def _calm() -> None:
+    """Nothing has to be renewed."""
+
+
+def _seldom(beat: Callable[[], None]) -> Callable[[], None]:
+    """Return a beat that may be called for every file."""
+    last = time.monotonic()
+
+    def calm() -> None:
+        nonlocal last
+        if time.monotonic() - last > _BEAT_SECONDS:
+            last = time.monotonic()
+            beat()
+
+    return calm
