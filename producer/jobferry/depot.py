@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 
+_KEPT_BACK: Final = "a later run has, or brings, results in the same places, so older ones stay on the cluster"
 #: jobs that are looked for in later runs with one question
 _JOBS: Final = 1000
 _HERE: Final = frozenset({ResultsState.DELIVERED, ResultsState.CLEANED})
@@ -236,7 +237,9 @@ class Courier:
         if standing.wanted and into is None:
             self._bring(self._ticket)
         if standing.parts > standing.fetched:
-            later = set() if into else self._later()
+            later = set[str]() if into else self._later()
+            if later:
+                self._client.ledger.note_lack(self.run, _KEPT_BACK)
             home = Arrivals(into or self._header.source, self._roots, later, self._ticket.nonce)
             with home.alone() as alone:
                 if not alone:

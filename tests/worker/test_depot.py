@@ -10,10 +10,11 @@ import pytest
 
 from jobferry.depot import Courier, depot_of, forget
 from jobferry.fetch import fetch, fetch_into
+from jobferry.prepare import this_user
 from jobferry_common.depot.depot import forget_depots
 from jobferry_common.depot.store import digest_of
 from jobferry_common.document import Policy
-from jobferry_common.errors import Conflict, NotInDepot
+from jobferry_common.errors import Conflict, NotInDepot, StagingError
 from jobferry_common.names import SubmissionId
 from jobferry_common.states import ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, document, finish
@@ -256,6 +257,7 @@ def test_older_results_never_replace_newer_ones(ferry: Ferry) -> None:
     Courier(ferry.client, first).attend(ferry.client.ledger.run(first))
     assert (ferry.source / "task.0/log").read_text() == "newer"
     assert (ferry.source / "task.1/log").read_text() == "log of 1\n"
+    assert "a later run" in ferry.ledger.lack(first)
 
 
 def test_what_the_depot_lost_is_put_again(ferry: Ferry) -> None:
@@ -270,3 +272,44 @@ def test_what_the_depot_lost_is_put_again(ferry: Ferry) -> None:
     ferry.collect()
     assert ferry.attend().results is ResultsState.DELIVERED
     assert (ferry.source / "task.0/out").read_text() == "out of 0\n"
+
+
+def test_results_are_brought_once_more(ledger: Ledger, tmp_path: Path, valkey: Broker) -> None:
+    world = Ferry(ledger, tmp_path, valkey, owner=this_user(), policy=Policy(clean="never"))
+    world.stage()
+    world.succeed(0)
+    world.end()
+    world.collect()
+    world.attend()
+    assert world.attend().results is ResultsState.DELIVERED
+    (world.source / "task.0/out").unlink()
+    fetch(world.client, world.run)
+    world.collect()
+    assert world.attend().results is ResultsState.DELIVERED
+    assert (world.source / "task.0/out").read_text() == "out of 0\n"
+
+
+def test_in_place_nothing_can_go_through_a_depot(
+    ledger: Ledger, tmp_path: Path, valkey: Broker
+) -> None:
+    world = Ferry(ledger, tmp_path, valkey, in_place=True)
+    assert (world.ledger.header(world.run).depot, world.objects()) == (None, [])
+    with pytest.raises(StagingError, match=r"LazyLocal.*choose a cluster with the context Local"):
+        world.stage()
+
+
+def test_many_submissions_are_handed_over_one_refused(ferry: Ferry) -> None:
+    wanted = []
+    for number in range(3):
+        one = document(10 + number, tasks=1, source=str(ferry.source), paths=[f"many.{number}"])
+        (ferry.source / f"many.{number}").mkdir()
+        wanted.append(
+            replace(one, tasks=tuple(replace(task, forward=("in",)) for task in one.tasks))
+        )
+    for number in (0, 2):
+        (ferry.source / f"many.{number}" / "in").write_text(LINE)
+    answers = ferry.client.accept_many(wanted)
+    assert [isinstance(answer, StagingError) for answer in answers] == [False, True, False]
+    ferry.run = ferry.client.ledger.runs()[0].id
+    ferry.stage()
+    assert ferry.base("many.2/in").read_text() == LINE

@@ -55,6 +55,8 @@ _PATHS, _DEPOT = "paths", "depot"
 class Direct:
     """The way of files where the worker sees the producer's directory."""
 
+    sees_home: Final = True
+
     def __init__(self, header: Header) -> None:
         self.header = header
 
@@ -69,6 +71,8 @@ class Direct:
 
 class Passage:
     """The way of one run's files through the depot."""
+
+    sees_home: Final = False
 
     def __init__(
         self, ledger: Ledger, cluster: Cluster, run: RunId, header: Header, ticket: Ticket
@@ -126,8 +130,9 @@ class Passage:
             StagingError: it cannot be put for another reason.
         """
         self._mirror.make()
-        if self._standings.found(self._run):
+        if self._standings.is_lost(self._run):
             self._mirror.forget_sent()
+            self._standings.found(self._run)
             paths = ["."]
         news = self._mirror.news(paths)
         if not news:

@@ -30,6 +30,7 @@ from jobferry_worker.depot import way_of
 from jobferry_worker.holding import both, held
 from jobferry_worker.resuming import is_back, write_marks
 from jobferry_worker.staging import staging_of
+from jobferry_worker.staging.local import source_must_exist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -106,6 +107,8 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         work = _Work(ledger, cluster, run, renew)
         with _explained(work):
             try:
+                if work.header.in_place:  # nothing is made where the producer's directory is not
+                    source_must_exist(work.header)
                 cluster.host.make_directories(work.layout.directories)
                 work.staging.stage(work.header, _renewing(work), work.layout)
                 write_marks(ledger, cluster.host, work.header, work.layout, renew)
@@ -363,7 +366,8 @@ def _bring_common(work: _Work, record: RunRecord) -> None:
 
 def _is_older(record: RunRecord, work: _Work, lacking: Lacking) -> bool:
     """Tell whether tasks that were taken over left a common result: it is at the producer, not in this run."""
-    return bool(record.taken_over) and is_back(work.header, lacking.path, lacking.name)
+    unseen = not work.way.sees_home
+    return bool(record.taken_over) and (unseen or is_back(work.header, lacking.path, lacking.name))
 
 
 def _is_to_be_cleaned(work: _Work, record: RunRecord) -> bool:

@@ -153,9 +153,13 @@ class Standings:
         """Say that the rest of the results is not in the depot any more: the worker has to put it again."""
         self._ledger.call("depot_lose", run, f"{self._ledger.clock():.3f}")
 
-    def found(self, run: RunId) -> bool:
-        """Tell whether the producer missed something; once only."""
-        return bool(self._ledger.ask("HDEL", self._key(run), "lost"))
+    def is_lost(self, run: RunId) -> bool:
+        """Tell whether all of the results have to be put again."""
+        return bool(self._ledger.ask("HEXISTS", self._key(run), "lost"))
+
+    def found(self, run: RunId) -> None:
+        """Say that they will be."""
+        self._ledger.ask("HDEL", self._key(run), "lost")
 
     def fetched(self, run: RunId, parts: int) -> None:
         """Note how many parts the producer has."""
