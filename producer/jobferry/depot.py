@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 
-_KEPT_BACK: Final = "a later run has, or brings, results in the same places, so older ones stay on the cluster"
+_KEPT_BACK: Final = (
+    "a later run has, or brings, results in the same places, so older ones stay on the cluster"
+)
 #: jobs that are looked for in later runs with one question
 _JOBS: Final = 1000
 _HERE: Final = frozenset({ResultsState.DELIVERED, ResultsState.CLEANED})

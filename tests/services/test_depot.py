@@ -16,8 +16,11 @@ from tests.testbed.namespaces import hidden
 from tests.testbed.processes import checked, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.testbed.fleet import Fleet
+    from tests.testbed.work import Work
 
 pytestmark = [pytest.mark.needs("valkey", "namespaces")]
 
@@ -92,6 +95,41 @@ def test_who_does_not_wait_fetches_later(folder: TwoHosts) -> None:
     folder.producer("fetch", run)
     assert folder.result("t0/out").read_text() == "input 0\n"
     assert folder.record().state is RunState.FINISHED
+
+
+def test_results_go_into_another_directory_where_their_own_is_not_seen(folder: TwoHosts) -> None:
+    folder.write("cat in > out")
+    run = folder.producer("submit", "submission.json", "--exit-on-submit").stdout.strip()
+    wait_until(
+        lambda: folder.record().results is ResultsState.DEPOT,
+        "results are in the depot",
+        limit=PATIENCE,
+    )
+    (folder.home / "work").rename(folder.home / "moved")
+    assert "--into" in folder.producer("fetch", run, code=2).stderr
+    folder.producer("fetch", run, "--into", str(folder.home / "moved"))
+    assert (folder.home / "moved" / "t0" / "out").read_text() == "input 0\n"
+    again = folder.producer("fetch", run, "--into", str(folder.home / "moved"), code=2)
+    assert "nothing of the results" in again.stderr
+
+
+def test_where_both_see_one_file_system_nothing_goes_through_the_depot(
+    fleet_of: Callable[..., Fleet], make_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    (tmp_path / "depot").mkdir()
+    (tmp_path / "remote").mkdir()
+    remote = {"context_type": "Local", "remote_root": str(tmp_path / "remote")}
+    depot = {"url": str(tmp_path / "depot")}
+    fleet = fleet_of({"here": {"batch_type": "Shell", **remote}}, depot=depot)
+    for number in range(2):
+        work = make_work("cat in > out", name=f"work{number}")
+        handle = fleet.submit(work.submission(cluster="here"))
+        assert handle.wait(PATIENCE).state is RunState.FINISHED
+        assert work.everything_came_back()
+        assert fleet.ledger().redis.hget(f"jobferry:run:{handle.id}:depot", "via") == "paths"
+        inputs = (fleet.ledger().header(handle.id).depot or {})["inputs"]
+        assert bool(inputs) is (number == 0)  # from the first one it is known
+    assert list((tmp_path / "depot").glob("objects/*/*")) == []
 
 
 def test_a_full_depot_pauses_collecting_until_there_is_room(broker: TwoHosts) -> None:
