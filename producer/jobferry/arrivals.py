@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.depot.receiving import large_files, small_files
@@ -56,7 +56,7 @@ class Arrivals:
             lock.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            if not _locked(handle):
+            if not _locked(handle) or not _is(lock, handle):
                 yield False
                 return
             self._clear()
@@ -64,6 +64,9 @@ class Arrivals:
             yield True
             self._clear()
             lock.unlink(missing_ok=True)
+            with suppress(OSError):  # the marker, or other files of jobferry, are in it
+                lock.parent.rmdir()
+                lock.parent.parent.rmdir()
         finally:
             os.close(handle)
 
@@ -179,6 +182,14 @@ class Arrivals:
         with _told("remove", str(self._scratch)):
             if self._scratch.exists():
                 shutil.rmtree(self._scratch)
+
+
+def _is(lock: Path, handle: int) -> bool:
+    """Tell whether a file still has its name: who had the lock before may have removed it."""
+    try:
+        return os.path.samestat(lock.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _locked(handle: int) -> bool:

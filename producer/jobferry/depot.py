@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jobferry.arrivals import Arrivals
+from jobferry.prepare import this_user
 from jobferry_common.depot.books import Standings
 from jobferry_common.depot.depot import Depot, forget_depots, open_depot, the_depot
 from jobferry_common.depot.sending import send
@@ -66,9 +67,9 @@ def accept(client: Client, document: Document, *, reuse: bool) -> tuple[Document
     try:
         accepted = client.ledger.accept(offered, reuse=reuse)
     except Conflict as error:
-        _take_up(client, offered, error)
+        _take_up(client, document, offered, error)
         raise
-    _take_up(client, offered, accepted)
+    _take_up(client, document, offered, accepted)
     return offered, accepted
 
 
@@ -82,9 +83,9 @@ def accept_many(
     good = [one for one in offers if not isinstance(one, JobferryError)]
     told = iter(client.ledger.accept_many(good, reuse=reuse))
     answers = [one if isinstance(one, JobferryError) else next(told) for one in offers]
-    for offer, answer in zip(offers, answers, strict=True):
+    for document, offer, answer in zip(documents, offers, answers, strict=True):
         if not isinstance(offer, JobferryError):
-            _take_up(client, offer, answer)
+            _take_up(client, document, offer, answer)
     pairs = zip(offers, documents, strict=True)
     return [new if not isinstance(new, JobferryError) else old for new, old in pairs], answers
 
@@ -102,6 +103,8 @@ def _offered(client: Client, document: Document) -> Document:
     if client.settings.depot.url is None or header.in_place or not Path(header.source).is_dir():
         return document
     depot = depot_of(client)
+    if (old := Ticket.of(header)) is not None and not depot.books.knows(old.nonce):
+        unmark(header.source, old.nonce)  # of a run that the broker lost
     ticket = Ticket(
         depot=depot.id,
         shown=client.settings.depot.shown,
@@ -119,10 +122,12 @@ def _offered(client: Client, document: Document) -> Document:
     return replace(document, header=replace(header, depot=ticket.dump()))
 
 
-def _take_up(client: Client, document: Document, answer: Accepted | JobferryError) -> None:
+def _take_up(
+    client: Client, document: Document, offered: Document, answer: Accepted | JobferryError
+) -> None:
     """Have the run keep what was offered; what no run took up is withdrawn."""
-    ticket = Ticket.of(document.header)
-    if ticket is None or client.settings.depot.url is None:
+    ticket = Ticket.of(offered.header)
+    if ticket is None or offered is document:  # nothing was offered from here
         return
     depot = depot_of(client)
     if not isinstance(answer, JobferryError) and not answer.attached:
@@ -149,6 +154,14 @@ def forget(client: Client) -> None:
         return
     depot.books.release_gone()
     _tidied(depot)
+
+
+def is_home(header: Header, ticket: Ticket) -> bool:
+    """Tell whether the producer's directory is seen from here; its marker may be gone with an earlier fetch."""
+    if sees(header.source, ticket.nonce):
+        return True
+    mine = header.owner == this_user() and Path(header.source).is_dir()
+    return mine and mark(header.source, ticket.nonce)
 
 
 def depot_of(client: Client) -> Depot:
@@ -199,7 +212,7 @@ class Courier:
     @property
     def is_home(self) -> bool:
         """True where the producer's directory is seen from here."""
-        return self._ticket is not None and sees(self._header.source, self._ticket.nonce)
+        return self._ticket is not None and is_home(self._header, self._ticket)
 
     def attend(self, record: RunRecord) -> RunRecord:
         """Bring what the worker asks for and fetch what it put into the depot; return the record as it is then.
@@ -209,13 +222,16 @@ class Courier:
         Raises:
             StagingError: a file cannot be written here.
         """
-        if self._ticket is None or not self.is_home:
+        if self._ticket is None:
+            return record
+        if record.results in _HERE:
+            if sees(self._header.source, self._ticket.nonce):
+                unmark(self._header.source, self._ticket.nonce)
+                self._tidy(self._ticket)
+            return record
+        if not self.is_home:
             return record
         self._attend_before(record)
-        if record.results in _HERE:
-            unmark(self._header.source, self._ticket.nonce)
-            self._tidy(self._ticket)
-            return record
         try:
             return self.fetch(record)
         except DepotError as error:

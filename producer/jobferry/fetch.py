@@ -9,13 +9,11 @@ Once more: what could not be written here, or was removed here, while the cluste
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jobferry.depot import Courier
-from jobferry.prepare import this_user
+from jobferry.depot import Courier, is_home
 from jobferry_common.depot.books import Standings
-from jobferry_common.depot.ticket import Ticket, mark, sees
+from jobferry_common.depot.ticket import Ticket
 from jobferry_common.errors import Conflict
 from jobferry_common.states import ResultsState
 
@@ -72,18 +70,12 @@ def fetch_into(client: Client, run: RunId, directory: str) -> RunRecord:
 
 
 def _must_be_home(header: Header, ticket: Ticket, run: RunId) -> None:
-    """Refuse to wait for files that another machine has to fetch; the marker may be gone with an earlier fetch.
+    """Refuse to wait for files that another machine has to fetch.
 
     Raises:
         Conflict: their directory is not here.
     """
-    if sees(header.source, ticket.nonce):
-        return
-    if (
-        header.owner == this_user()
-        and Path(header.source).is_dir()
-        and mark(header.source, ticket.nonce)
-    ):
+    if is_home(header, ticket):
         return
     msg = (
         f"the results of run {run} belong into {header.source} of {header.owner}, which is not seen from here: "

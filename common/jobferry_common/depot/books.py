@@ -59,6 +59,10 @@ class Books:
         """Make an offer a run's; False if it is void."""
         return bool(self._ledger.call("depot_keep", self._depot, holder, run))
 
+    def knows(self, holder: str) -> bool:
+        """Tell whether a holder needs anything."""
+        return bool(self._ledger.ask("HEXISTS", self._key("holders"), holder))
+
     def release(self, holders: Iterable[str]) -> None:
         """Note that holders need nothing any more."""
         for some in _slices(list(holders)):
