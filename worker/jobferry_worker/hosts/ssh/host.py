@@ -86,7 +86,8 @@ class SshHost:
         try:
             answer = self._command(body, stdin, limit.total_seconds())
         except ShellSilent:
-            return self._hung(argv)
+            said = f"{argv[0]}: it could not be ended in time\n"
+            return Completed(argv=argv, exit_code=TIMED_OUT, stderr=said)
         except ShellFlooded as error:
             return Completed(argv=argv, exit_code=TIMED_OUT, stderr=f"{argv[0]}: {error}\n")
         except ShellGone as error:
@@ -194,22 +195,13 @@ class SshHost:
                 seconds=seconds,
                 again=again,
             )
-        except ShellSilent as error:
-            hangs = self._shells.is_reachable()
-            why = "its file system may hang" if hangs else "the connection is given up"
-            msg = f"{self.name} did not answer in {seconds:.0f} s: {why}"
-            raise HostUnreachable(msg) from error
         except ShellGone as error:
-            msg = f"{self.name}: it is not known what became of files there: {error}"
+            silent = isinstance(error, ShellSilent)
+            why = (
+                "its file system may hang" if silent else "what became of files there is not known"
+            )
+            msg = f"{self.name}: {error}: {why}; it is tried again"
             raise HostUnreachable(msg) from error
-
-    def _hung(self, argv: Argv) -> Completed:
-        """Tell a command that cannot be ended from a connection over which nothing comes."""
-        if self._shells.is_reachable():
-            said = f"{argv[0]}: it could not be ended in time\n"
-            return Completed(argv=argv, exit_code=TIMED_OUT, stderr=said)
-        msg = f"{self.name} stopped answering: it is not known what became of {argv[0]}"
-        raise HostUnreachable(msg)
 
 
 def _mark() -> str:

@@ -38,6 +38,7 @@ PROBE_SECONDS: Final = 15.0
 #: until a call that hangs is ended from outside, after its own limit
 _GRACE_SECONDS: Final = 5.0
 _PATH_SECONDS: Final = 60.0
+_NEVER: Final = 1 << 62
 #: to how many more shells something is given
 _TRIES: Final = 3
 
@@ -63,6 +64,10 @@ class Connection(Protocol):
         ...
 
 
+class _NoRoom(Exception):  # noqa: N818 - reads better than ...Error
+    """The server allows no more sessions on this connection."""
+
+
 class Shells:
     """Shells on one connection."""
 
@@ -73,7 +78,7 @@ class Shells:
         self._login = login
         self._opening = opening
         self._most = most
-        self._idle: list[tuple[paramiko.Transport, Shell]] = []
+        self._idle: list[Shell] = []
         self._out = 0
         self._changed = threading.Condition()
         self._path = ""
@@ -86,15 +91,15 @@ class Shells:
         Raises:
             HostUnreachable: none can be had.
         """
-        transport, shell = self._take(until)
+        shell = self._take(until)
         try:
-            with self.watch.over(transport, until + _GRACE_SECONDS):
+            with self.watch.over(shell.transport, until + _GRACE_SECONDS):
                 yield shell
         except ShellGone:
             shell.close()
             raise
         finally:
-            self._give_back(transport, shell)
+            self._give_back(shell)
 
     def use(
         self, ask: Callable[[Shell, float], Answer], *, seconds: float, again: bool = False
@@ -102,7 +107,7 @@ class Shells:
         """Have a shell answer within a time; what was certainly not begun, or may be done `again`, goes to another.
 
         Raises:
-            HostUnreachable: no shell can be had.
+            HostUnreachable: no shell can be had, or the far side does not answer any more.
             ShellGone: what became of it is not known.
         """
         for left in range(_TRIES, -1, -1):
@@ -110,7 +115,10 @@ class Shells:
             try:
                 with self.lend(until) as shell:
                     return ask(shell, until)
-            except (ShellSilent, ShellFlooded):
+            except ShellSilent:
+                self._end(shell, seconds)
+                raise
+            except ShellFlooded:
                 raise
             except ShellGone as error:
                 if not left or not (again or isinstance(error, ShellUnbegun)):
@@ -124,30 +132,52 @@ class Shells:
                 self._path = shell.path
         return self._path
 
-    def is_reachable(self) -> bool:
-        """Tell whether the far side answers at all; a connection over which nothing comes is given up."""
+    def transport(self) -> paramiko.Transport:
+        """Return the connection's; the server alone asks for new keys, as OpenSSH's does in time.
+
+        paramiko asks after 512 MiB, and breaks when a channel's end arrives before the server's answer.
+        """
         transport = self.connection.transport()
-        channel = None
+        transport.packetizer.REKEY_BYTES = transport.packetizer.REKEY_PACKETS = _NEVER
+        return transport
+
+    def is_reachable(self, transport: paramiko.Transport) -> bool:
+        """Tell whether the far side answers at all; a connection over which nothing comes is given up."""
         until = time.monotonic() + PROBE_SECONDS + _GRACE_SECONDS
-        with suppress(*BROKEN), self.watch.over(transport, until):
-            channel = transport.open_session(timeout=PROBE_SECONDS)
-        if channel is None:
+        try:
+            with self.watch.over(transport, until):
+                transport.open_session(timeout=PROBE_SECONDS).close()
+        except paramiko.ChannelException:  # it answers that it has no room
+            return True
+        except BROKEN:
             self.connection.lost(transport)
             return False
-        channel.close()
         return True
 
     def close(self) -> None:
         """End those that nobody uses."""
         with self._changed:
             idle, self._idle = self._idle, []
-        for _, shell in idle:
+        for shell in idle:
             shell.close()
 
-    def _take(self, until: float) -> tuple[paramiko.Transport, Shell]:
-        transport = self.connection.transport()
+    def _take(self, until: float) -> Shell:
+        while True:
+            transport = self.transport()
+            if shell := self._turn(transport, until):
+                return shell
+            try:
+                return self._start(transport)
+            except _NoRoom as error:
+                self._make_do(error)
+            except BaseException:
+                self._left()
+                raise
+
+    def _turn(self, transport: paramiko.Transport, until: float) -> Shell | None:
+        """Wait for one's turn; return the shell that was used last, so that few are needed, or None for a new one."""
         with self._changed:
-            while not (found := self._usable(transport)) and self._out >= self._most:
+            while not (shell := self._usable(transport)) and self._out >= self._most:
                 if not self._changed.wait(max(until - time.monotonic(), 0.0)):
                     msg = (
                         f"{self.connection.name}: all {self._most} shells were busy for too long: "
@@ -155,21 +185,29 @@ class Shells:
                     )
                     raise HostUnreachable(msg)
             self._out += 1
-        if found:
-            return transport, found
-        try:
-            return transport, self._start(transport)
-        except BaseException:
-            with self._changed:
-                self._out -= 1
-                self._changed.notify()
-            raise
+            return shell
+
+    def _left(self) -> int:
+        with self._changed:
+            self._out -= 1
+            self._changed.notify()
+            return self._out
+
+    def _make_do(self, error: _NoRoom) -> None:
+        """The server allows no more sessions: wait for those that there are."""
+        others = self._left()
+        if not others:
+            msg = (
+                f"{self.connection.name} opens no session: {error}; "
+                "MaxSessions in its sshd_config should be 10 or more"
+            )
+            raise HostUnreachable(msg) from error
+        self._most = others
 
     def _usable(self, transport: paramiko.Transport) -> Shell | None:
-        """Return the shell that was used last, so that few are needed."""
         while self._idle:
-            of, shell = self._idle.pop()
-            if of is transport and shell.usable:
+            shell = self._idle.pop()
+            if shell.transport is transport and shell.usable:
                 return shell
             shell.close()
         return None
@@ -179,18 +217,31 @@ class Shells:
             with self.watch.over(transport, time.monotonic() + START_SECONDS + _GRACE_SECONDS):
                 return Shell.start(transport, login=self._login, opening=self._opening)
         except ShellGone as error:
-            if not transport.is_active():
+            if isinstance(error.__cause__, paramiko.ChannelException):
+                raise _NoRoom(str(error)) from error
+            if isinstance(error, ShellSilent) or not transport.is_active():
                 self.connection.lost(transport)
             msg = f"{self.connection.name}: {error}; it is tried again"
             raise HostUnreachable(msg) from error
 
-    def _give_back(self, transport: paramiko.Transport, shell: Shell) -> None:
-        with self._changed:
-            self._out -= 1
-            if shell.usable:
-                self._idle.append((transport, shell))
-            self._changed.notify()
-        if not shell.usable:
+    def _give_back(self, shell: Shell) -> None:
+        if shell.usable:
+            with self._changed:
+                self._idle.append(shell)
+        else:
             shell.close()
-        if not transport.is_active():
-            self.connection.lost(transport)
+        self._left()
+        if not shell.transport.is_active():
+            self.connection.lost(shell.transport)
+
+    def _end(self, shell: Shell, seconds: float) -> None:
+        """End what a shell was doing that did not answer, unless it is the connection over which nothing comes."""
+        if not self.is_reachable(shell.transport):
+            msg = f"{self.connection.name} did not answer in {seconds:.0f} s; the connection is given up"
+            raise HostUnreachable(msg)
+        line = f"jf_kill {shell.process}"
+        with (
+            suppress(ShellGone, HostUnreachable),
+            self.lend(time.monotonic() + PROBE_SECONDS) as other,
+        ):
+            other.ask(line, until=time.monotonic() + PROBE_SECONDS)

@@ -69,11 +69,12 @@ class Answer:
 class Shell:
     """A shell at the far end of a channel; for one thread at a time."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, transport: paramiko.Transport) -> None:
         self._wire = wire
+        self.transport = transport
         self._started = time.monotonic()
-        #: its session on the far side; 0 until it is known
-        self.session = 0
+        #: its process on the far side; 0 until it is known
+        self.process = 0
         #: PATH as it is after the login
         self.path = ""
         #: no further command should be given to it
@@ -84,7 +85,7 @@ class Shell:
         """Start one, which runs `opening` first, in itself; raises `ShellGone`."""
         try:
             channel = transport.open_session(timeout=START_SECONDS)
-            shell = cls(Wire(channel))
+            shell = cls(Wire(channel), transport)
             channel.settimeout(START_SECONDS)
             channel.exec_command("exec /bin/sh")
             shell._begin(login=login, opening=opening)
@@ -146,8 +147,8 @@ class Shell:
             lambda out: second.encode() in out and out.endswith(b"\n"),
         )
         words = bytes(self._wire.stdout).partition(second.encode())[2].decode("utf-8", "replace")
-        session, _, self.path = words.strip().partition(" ")
-        self.session = int(session)
+        process, _, self.path = words.strip().partition(" ")
+        self.process = int(process)
         self._wire.stdout.clear()
         self._wire.stderr.clear()
 

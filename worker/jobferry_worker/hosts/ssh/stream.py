@@ -58,7 +58,7 @@ class Stream:
         self._late = False
         self._done = False
         self._stack = ExitStack()
-        self._transport = shells.connection.transport()
+        self._transport = shells.transport()
         until = time.monotonic() + _START_SECONDS
         self._guard = self._stack.enter_context(shells.watch.over(self._transport, until))
         try:
@@ -177,7 +177,7 @@ class Stream:
     def _end_late(self) -> None:
         """Nothing moved: end the command, unless it is the connection over which nothing comes."""
         self._late = self._done = True
-        if not self._shells.is_reachable():
+        if not self._shells.is_reachable(self._transport):
             self._break(None)
         self._kill()
 
