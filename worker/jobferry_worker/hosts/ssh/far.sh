@@ -31,6 +31,12 @@ jf_end() {
 jf_wait() {
     wait "$1"
     jf_code=$? jf_left=0
+    # it is not over when it was stopped
+    while ((jf_code > 128)) && kill -0 "$1"; do
+        command sleep 0.2
+        wait "$1"
+        jf_code=$?
+    done
     kill -0 -- "-$1" && jf_left=1
 }
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jobferry_common.files import NewFile
     from jobferry_common.schedulers.base import Argv
     from jobferry_worker.hosts.ssh.pool import Connection
+    from jobferry_worker.hosts.ssh.shell import Shell
 
 logger: Final = logging.getLogger(__name__)
 
@@ -46,6 +47,9 @@ _KILLED: Final = 137
 _KILL_AFTER_SECONDS: Final = 2
 #: how much longer than a command's limit its answer may take
 _SLACK_SECONDS: Final = 10.0
+#: how long a command waits for a shell if its limit is shorter; what is left of a limit at least
+_WAIT_SECONDS: Final = 5.0
+_LEAST_SECONDS: Final = 1.0
 #: what files may take, and the least rate at which they travel
 _FILES_SECONDS: Final = 60.0
 _LEAST_RATE: Final = 64 * 1024
@@ -80,11 +84,11 @@ class SshHost:
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run one command; what a flood of output goes beyond, and what hangs, is ended."""
-        body = _body(argv, limit, directory, environment or {})
+        around = _around(directory, environment or {})
         logger.debug("Run %s.", argv, extra={"action": "run", "argv": argv})
         started = time.monotonic()
         try:
-            answer = self._command(body, stdin, limit.total_seconds())
+            answer = self._command(argv, limit.total_seconds(), stdin, around)
         except ShellSilent:
             said = f"{argv[0]}: it could not be ended in time\n"
             return Completed(argv=argv, exit_code=TIMED_OUT, stderr=said)
@@ -178,12 +182,21 @@ class SshHost:
         if paths:
             far.check(what, paths, self._ask(f"{function} {words(paths)}"))
 
-    def _command(self, body: str, stdin: bytes, seconds: float) -> Answer:
-        seconds += _KILL_AFTER_SECONDS + _SLACK_SECONDS + len(stdin) / _LEAST_RATE
-        return self._shells.use(
-            lambda shell, until: shell.command(body, stdin=stdin, until=until),
-            seconds=seconds,
-        )
+    def _command(self, argv: Argv, limit: float, stdin: bytes, around: Sequence[str]) -> Answer:
+        """Run a command so that it has ended when its limit is over, however long it waited for a shell."""
+        called = time.monotonic()
+        travel = len(stdin) / _LEAST_RATE
+
+        def run(shell: Shell, _: float) -> Answer:
+            waited = time.monotonic() - called
+            if waited > max(limit, _WAIT_SECONDS):
+                msg = f"{self.name}: {argv[0]} was not started: no shell could be had in {waited:.0f} s"
+                raise HostUnreachable(msg)
+            left = max(limit - waited, min(limit, _LEAST_SECONDS))
+            until = time.monotonic() + left + travel + _KILL_AFTER_SECONDS + _SLACK_SECONDS
+            return shell.command(_body(argv, left, around), stdin=stdin, until=until)
+
+        return self._shells.use(run, seconds=max(limit, _WAIT_SECONDS) + travel)
 
     def _ask(
         self, line: str, stdin: bytes = b"", *, again: bool = True, seconds: float = _FILES_SECONDS
@@ -208,15 +221,17 @@ def _mark() -> str:
     return f".jf-{secrets.token_hex(8)}.tmp"
 
 
-def _body(
-    argv: Argv, limit: timedelta, directory: str | None, environment: Mapping[str, str]
-) -> str:
+def _around(directory: str | None, environment: Mapping[str, str]) -> Sequence[str]:
+    """Return what is done before a command."""
+    moves = [] if directory is None else [f"jf_cd {word(directory)}"]
+    exports = [
+        f"export {variable(name, 'environment')}={word(value)}"
+        for name, value in environment.items()
+    ]
+    return ["jf_env", *moves, *exports]
+
+
+def _body(argv: Argv, seconds: float, around: Sequence[str]) -> str:
     """Return what a process of the shell carries out to become the command."""
-    parts = ["jf_env"]
-    if directory is not None:
-        parts.append(f"jf_cd {word(directory)}")
-    for name, value in environment.items():
-        parts.append(f"export {variable(name, 'environment')}={word(value)}")
-    seconds = f"{max(limit.total_seconds(), 0.01):.3f}"
-    timeout = f'"$jf_timeout" --kill-after={_KILL_AFTER_SECONDS} {seconds}'
-    return "; ".join([*parts, f"exec {timeout} {words(argv)}"])
+    timeout = f'"$jf_timeout" --kill-after={_KILL_AFTER_SECONDS} {max(seconds, 0.01):.3f}'
+    return "; ".join([*around, f"exec {timeout} {words(argv)}"])

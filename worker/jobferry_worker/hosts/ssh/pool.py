@@ -110,8 +110,8 @@ class Shells:
             HostUnreachable: no shell can be had, or the far side does not answer any more.
             ShellGone: what became of it is not known.
         """
+        until = time.monotonic() + seconds
         for left in range(_TRIES, -1, -1):
-            until = time.monotonic() + seconds
             try:
                 with self.lend(until) as shell:
                     return ask(shell, until)

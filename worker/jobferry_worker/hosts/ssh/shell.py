@@ -14,10 +14,10 @@ import importlib.resources as package
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from jobferry_common.scripts.quoting import word
-from jobferry_worker.hosts.ssh.channel import BROKEN, Wire
+from jobferry_worker.hosts.ssh.channel import BROKEN, EMPTY, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +28,19 @@ if TYPE_CHECKING:
 MOST_OUTPUT: Final = 64 * 1024 * 1024
 #: a login may take long where home directories are slow
 START_SECONDS: Final = 60.0
+#: what a command may take on its way, until it is not started any more
+_LATE_SECONDS: Final = 2
+#: how often it is looked whether the shell still is; what its last words may take
+_LOOK_SECONDS: Final = 0.5
+_LAST_SECONDS: Final = 1.0
+_LONG_LINE: Final = 16 * 1024
 _FAR: Final = package.files(__package__).joinpath("far.sh").read_bytes()
-_BASH: Final = "exec bash -p"
+#: the first shell stays: a server says nothing of a process that was killed, but of one that ends
+_BASH: Final = "bash -p; exit $?"
 #: the profile gets nothing to read, and what it prints is lost
 _LOGIN: Final = (
     "exec 3<&0 4>&1 5>&2; "
-    "exec bash -l -c 'exec bash -p <&3 >&4 2>&5 3<&- 4>&- 5>&-' </dev/null >/dev/null 2>&1"
+    "bash -l -c 'exec bash -p <&3 >&4 2>&5 3<&- 4>&- 5>&-' </dev/null >/dev/null 2>&1; exit $?"
 )
 
 
@@ -100,28 +107,33 @@ class Shell:
         return not self.worn and not self._wire.channel.closed and not self._wire.ended
 
     def ask(self, line: str, *, stdin: bytes = b"", until: float) -> Answer:
-        """Run one line of functions of this shell; it is not started after `until`.
+        """Run one line of functions of this shell; it is not started long after it was sent.
 
         Raises:
             ShellGone: it is not known whether the line was carried out, unless it says `ShellUnbegun`.
         """
         nonce = secrets.token_hex(16)
-        latest = max(int(until - self._started), 0)
-        text = f"jf_begin {nonce} {latest}; {line}; jf_end {nonce} $?\n"
+        # a long line is read for a long time
+        gap = "\n" if len(line) > _LONG_LINE else "; "
+        text = f"{self._beginning(nonce)}{gap}{line}; jf_end {nonce} $?\n"
         return self._exchange(nonce, _bytes(text) + stdin, until)
 
     def command(self, body: str, *, stdin: bytes = b"", until: float) -> Answer:
         """Run one command in the background of the shell, and wait for it; raises as `ask` does."""
         nonce = secrets.token_hex(16)
-        latest = max(int(until - self._started), 0)
         source, feed, drain = "/dev/null", "", ""
         if stdin:
             source, feed, drain = "&6 6<&-", f"jf_feed {len(stdin)}; ", "; jf_drain"
         text = (
-            f"jf_begin {nonce} {latest}; {feed}{{ {body}; }} <{source} >&8 2>&9 8>&- 9>&- & "
+            f"{self._beginning(nonce)}; {feed}{{ {body}; }} <{source} >&8 2>&9 8>&- 9>&- & "
             f"jf_wait $!{drain}; jf_end {nonce} $jf_code $jf_left\n"
         )
         return self._exchange(nonce, _bytes(text) + stdin, until)
+
+    def _beginning(self, nonce: str) -> str:
+        """Return what starts a command, unless it comes so late that nobody counts on it any more."""
+        latest = int(time.monotonic() - self._started) + _LATE_SECONDS
+        return f"jf_begin {nonce} {latest}"
 
     def close(self) -> None:
         """End it."""
@@ -156,18 +168,24 @@ class Shell:
         """Send data and receive until enough has come."""
         wire, pending = self._wire, memoryview(data)
         while not done(wire.stdout):
-            if wire.ended:
-                orderly = wire.channel.eof_received
-                words = (
-                    f"its shell ended{_said(wire.stderr)}" if orderly else "the connection broke"
-                )
-                self._raise(ShellEnded if orderly else ShellGone, words)
+            if wire.ended or wire.channel.exit_status_ready():
+                self._raise_ended(wire)
             if time.monotonic() >= until:
                 self._raise(ShellSilent, "it did not answer in time")
             if len(wire.stdout) + len(wire.stderr) > MOST_OUTPUT:
                 mebibytes = MOST_OUTPUT >> 20
                 self._raise(ShellFlooded, f"more than {mebibytes} MiB were printed")
-            pending = wire.move(pending, until)
+            pending = wire.move(pending, min(until, time.monotonic() + _LOOK_SECONDS))
+
+    def _raise_ended(self, wire: Wire) -> NoReturn:
+        """Tell why there is no shell: all that it printed has come only if nobody else can print any more."""
+        until = time.monotonic() + _LAST_SECONDS
+        while not wire.ended and time.monotonic() < until:
+            wire.move(EMPTY, until)
+        if wire.channel.eof_received:
+            self._raise(ShellEnded, f"its shell ended{_said(wire.stderr)}")
+        status = wire.channel.exit_status_ready() and self.transport.is_active()
+        self._raise(ShellGone, "its shell ended" if status else "the connection broke")
 
     def _exchange(self, nonce: str, data: bytes, until: float) -> Answer:
         frame = _Frame(nonce)
@@ -190,7 +208,7 @@ class Shell:
         self.worn = frame.is_torn
         return answer
 
-    def _raise(self, error: type[ShellGone], words: str) -> None:
+    def _raise(self, error: type[ShellGone], words: str) -> NoReturn:
         self.close()
         raise error(words)
 
@@ -243,5 +261,6 @@ def _words(error: BaseException) -> str:
 
 
 def _said(stderr: bytearray) -> str:
-    words = bytes(stderr[-500:]).decode("utf-8", "replace").strip()
+    """Return the last words, without the mark of a command before them."""
+    words = bytes(stderr[-500:]).decode("utf-8", "replace").rpartition("<")[2].strip()
     return f"; it said {words!r}" if words else ""
