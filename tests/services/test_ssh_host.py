@@ -43,7 +43,8 @@ def host_of(tmp_path: Path) -> Iterator[Callable[..., SshHost]]:
     servers: list[SshServer] = []
 
     def make(extra: str) -> SshHost:
-        server = SshServer(tmp_path / f"sshd{len(servers)}", extra=extra)
+        options = dict(line.split(" ", 1) for line in extra.splitlines())
+        server = SshServer(tmp_path / f"sshd{len(servers)}", options=options)
         servers.append(server)
         server.start()
         return SshHost(Link(server))

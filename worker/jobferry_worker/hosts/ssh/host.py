@@ -199,8 +199,9 @@ class SshHost:
         return self._shells.use(run, seconds=max(limit, _WAIT_SECONDS) + travel)
 
     def _ask(
-        self, line: str, stdin: bytes = b"", *, again: bool = True, seconds: float = _FILES_SECONDS
+        self, line: str, stdin: bytes = b"", *, again: bool = True, seconds: float = 0.0
     ) -> Answer:
+        seconds = seconds or _FILES_SECONDS
         seconds += (len(line) + len(stdin)) / _LEAST_RATE
         try:
             return self._shells.use(

@@ -116,7 +116,7 @@ class Shells:
                 with self.lend(until) as shell:
                     return ask(shell, until)
             except ShellSilent:
-                self._end(shell, seconds)
+                self._end(shell)
                 raise
             except ShellFlooded:
                 raise
@@ -215,7 +215,12 @@ class Shells:
     def _start(self, transport: paramiko.Transport) -> Shell:
         try:
             with self.watch.over(transport, time.monotonic() + START_SECONDS + _GRACE_SECONDS):
-                return Shell.start(transport, login=self._login, opening=self._opening)
+                return Shell.start(
+                    transport,
+                    login=self._login,
+                    opening=self._opening,
+                    is_reachable=lambda: self.is_reachable(transport),
+                )
         except ShellGone as error:
             if isinstance(error.__cause__, paramiko.ChannelException):
                 raise _NoRoom(str(error)) from error
@@ -234,10 +239,10 @@ class Shells:
         if not shell.transport.is_active():
             self.connection.lost(shell.transport)
 
-    def _end(self, shell: Shell, seconds: float) -> None:
+    def _end(self, shell: Shell) -> None:
         """End what a shell was doing that did not answer, unless it is the connection over which nothing comes."""
         if not self.is_reachable(shell.transport):
-            msg = f"{self.connection.name} did not answer in {seconds:.0f} s; the connection is given up"
+            msg = f"{self.connection.name} stopped answering; the connection is given up"
             raise HostUnreachable(msg)
         line = f"jf_kill {shell.process}"
         with (

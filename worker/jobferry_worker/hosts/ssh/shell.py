@@ -1,6 +1,6 @@
 r"""One long-lived shell on a cluster: a line and its stdin go out, an exit code and two outputs come back.
 
-shell = Shell.start(transport, login=True)
+shell = Shell.start(transport, login=True, is_reachable=lambda: True)
 shell.ask('jf_read /etc/hostname', until=time.monotonic() + 30)       # Answer(code=0, stdout=b"=0\n.6\nhpc1\n\n", …)
 
 What a command prints stands between two marks that bear a random number of that command alone. The login shell may be
@@ -32,6 +32,8 @@ START_SECONDS: Final = 60.0
 _LATE_SECONDS: Final = 2
 #: how often it is looked whether the shell still is; what its last words may take
 _LOOK_SECONDS: Final = 0.5
+#: after how much silence it is asked whether anything comes over the connection
+_CHECK_SECONDS: Final = 30.0
 _LAST_SECONDS: Final = 1.0
 _LONG_LINE: Final = 16 * 1024
 _FAR: Final = package.files(__package__).joinpath("far.sh").read_bytes()
@@ -76,9 +78,12 @@ class Answer:
 class Shell:
     """A shell at the far end of a channel; for one thread at a time."""
 
-    def __init__(self, wire: Wire, transport: paramiko.Transport) -> None:
+    def __init__(
+        self, wire: Wire, transport: paramiko.Transport, is_reachable: Callable[[], bool]
+    ) -> None:
         self._wire = wire
         self.transport = transport
+        self._is_reachable = is_reachable
         self._started = time.monotonic()
         #: its process on the far side; 0 until it is known
         self.process = 0
@@ -88,11 +93,25 @@ class Shell:
         self.worn = False
 
     @classmethod
-    def start(cls, transport: paramiko.Transport, *, login: bool, opening: str = "") -> Shell:
-        """Start one, which runs `opening` first, in itself; raises `ShellGone`."""
+    def start(
+        cls,
+        transport: paramiko.Transport,
+        *,
+        login: bool,
+        is_reachable: Callable[[], bool],
+        opening: str = "",
+    ) -> Shell:
+        """Start one, which runs `opening` first, in itself; raises `ShellGone`.
+
+        Args:
+            transport: a connection.
+            login: as at a login.
+            is_reachable: whether anything comes over the connection.
+            opening: a command.
+        """
         try:
             channel = transport.open_session(timeout=START_SECONDS)
-            shell = cls(Wire(channel), transport)
+            shell = cls(Wire(channel), transport, is_reachable)
             channel.settimeout(START_SECONDS)
             channel.exec_command("exec /bin/sh")
             shell._begin(login=login, opening=opening)
@@ -167,15 +186,23 @@ class Shell:
     def _move(self, data: bytes, until: float, done: Callable[[bytearray], bool]) -> None:
         """Send data and receive until enough has come."""
         wire, pending = self._wire, memoryview(data)
+        moved, check = -1, 0.0
         while not done(wire.stdout):
             if wire.ended or wire.channel.exit_status_ready():
                 self._raise_ended(wire)
-            if time.monotonic() >= until:
+            now = time.monotonic()
+            if now >= until:
                 self._raise(ShellSilent, "it did not answer in time")
+            if wire.moved != moved:
+                moved, check = wire.moved, now + _CHECK_SECONDS
+            elif now >= check:
+                if not self._is_reachable():
+                    self._raise(ShellSilent, "nothing came over the connection any more")
+                check = time.monotonic() + _CHECK_SECONDS
             if len(wire.stdout) + len(wire.stderr) > MOST_OUTPUT:
                 mebibytes = MOST_OUTPUT >> 20
                 self._raise(ShellFlooded, f"more than {mebibytes} MiB were printed")
-            pending = wire.move(pending, min(until, time.monotonic() + _LOOK_SECONDS))
+            pending = wire.move(pending, min(until, now + _LOOK_SECONDS))
 
     def _raise_ended(self, wire: Wire) -> NoReturn:
         """Tell why there is no shell: all that it printed has come only if nobody else can print any more."""
