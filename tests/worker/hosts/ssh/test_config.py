@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobferry_common.errors import HostUnreachable
@@ -257,6 +257,41 @@ def test_any_host_name_is_taken_or_refused_in_words(text: str) -> None:
         return
     assert not set(found.host) & set(" '\"`$;&<>|()\n")
     assert not found.host.startswith("-")
+
+
+WORDS = st.sampled_from(
+    [
+        *("Host", "Match", "Include", "HostName", "Port", "User", "IdentityFile", "ProxyJump"),
+        *("ProxyCommand", "UserKnownHostsFile", "StrictHostKeyChecking", "IdentityAgent"),
+        *("CanonicalizeHostname", "CertificateFile", "ConnectTimeout", "HostKeyAlias"),
+        *(
+            "hpc1",
+            "*",
+            "!hpc1",
+            "all",
+            "host",
+            "user",
+            "final",
+            "yes",
+            "none",
+            "22",
+            "a,b",
+            "[::1]:2",
+        ),
+        *("~/x", "$X", "${X}", "%h", "%%", "%", '"', "'", "=", "#", "\\", "-o", "ä", ""),
+    ]
+)
+LINES = st.lists(st.lists(WORDS, max_size=5).map(" ".join), max_size=8).map("\n".join)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LINES)
+def test_any_configuration_is_understood_or_refused_in_words(ssh_home: Path, text: str) -> None:
+    write(ssh_home, text)
+    try:
+        login()
+    except HostUnreachable as error:
+        assert str(error)
 
 
 def test_a_port_that_is_none_is_told(ssh_home: Path) -> None:

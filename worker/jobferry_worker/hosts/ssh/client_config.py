@@ -85,9 +85,9 @@ def options_of(alias: str, above: Mapping[str, str]) -> Options:
         HostUnreachable: a file cannot be understood.
     """
     lines = [f"{key} {value}" for key, value in above.items()]
-    for path, base in (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh")):
-        lines += [*_lines(Path(path).expanduser(), base, alias, 0), _EVERY_HOST]
     try:
+        for path, base in (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh")):
+            lines += [*_lines(Path(path).expanduser(), base, alias, 0), _EVERY_HOST]
         return _Config.from_text("\n".join(lines)).lookup(alias)
     except (paramiko.ConfigParseError, ValueError, KeyError) as error:
         why = str(error)
@@ -108,7 +108,10 @@ def many(options: Options, key: str) -> Sequence[str]:
     value = options.get(key)
     if isinstance(value, list):
         return value
-    return shlex.split(value) if value else []
+    try:
+        return shlex.split(value) if value else []
+    except ValueError:
+        return value.replace('"', " ").split() if value else []
 
 
 def _lines(path: Path, base: str, alias: str, depth: int) -> Iterator[str]:

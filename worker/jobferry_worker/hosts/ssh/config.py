@@ -213,7 +213,8 @@ def _agent(options: Options, tokens: Mapping[str, str]) -> str | None:
 
 
 def _trust(options: Options, tokens: Mapping[str, str], profile: SshProfile | None) -> Trust:
-    policy = (profile and profile.host_key_policy) or one(options, "stricthostkeychecking") or ""
+    configured = (one(options, "stricthostkeychecking") or "").lower()
+    policy = (profile and profile.host_key_policy) or configured
     return Trust(
         name=(one(options, "hostkeyalias") or tokens["h"]).lower(),
         port=_PORT if one(options, "hostkeyalias") else int(tokens["p"]),
