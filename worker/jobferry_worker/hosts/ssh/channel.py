@@ -19,8 +19,8 @@ import paramiko
 _SLICE: Final = 256 * 1024
 #: bytes taken at once: all that came, because taking a part moves the rest
 _MOST: Final = 1 << 26
-#: while the far side takes nothing: how long until it is asked again
-_AGAIN_SECONDS: Final = 0.01
+#: while the far side takes nothing: how long until it is looked what comes from there
+_AGAIN_SECONDS: Final = 0.02
 
 EMPTY: Final = memoryview(b"")
 #: what paramiko raises when a channel or its connection is gone
@@ -52,17 +52,21 @@ class Wire:
         Raises:
             OSError, paramiko.SSHException, EOFError: the channel or the connection is gone.
         """
-        sent = 0
-        if pending and self.channel.send_ready():
-            # a view is taken as bytes are, without a copy of what is left
-            sent = self.channel.send(cast("bytes", pending[:_SLICE]))
-        if not self.take() and not sent and not self.ended:
-            wait = until - time.monotonic()
-            wait = min(wait, _AGAIN_SECONDS) if pending else wait
-            self._poll.poll(max(wait, 0.0) * 1000)
+        sent = self._send(pending) if pending else 0
+        if not self.take() and not pending and not self.ended:
+            self._poll.poll(max(until - time.monotonic(), 0.0) * 1000)
             self.take()
         self.moved += sent
         return pending[sent:]
+
+    def _send(self, pending: memoryview) -> int:
+        """Send what the far side takes; while it takes nothing, look now and then at what comes from there."""
+        self.channel.settimeout(_AGAIN_SECONDS)
+        try:
+            # a view is taken as bytes are, without a copy of what is left
+            return self.channel.send(cast("bytes", pending[:_SLICE]))
+        except TimeoutError:
+            return 0
 
     def take(self) -> int:
         """Take what has come; return how many bytes."""
