@@ -68,6 +68,10 @@ class _NoRoom(Exception):  # noqa: N818 - reads better than ...Error
     """The server allows no more sessions on this connection."""
 
 
+class _Dead(Exception):  # noqa: N818 - reads better than ...Error
+    """The connection had broken before anything was asked for."""
+
+
 class Shells:
     """Shells on one connection."""
 
@@ -162,6 +166,7 @@ class Shells:
             shell.close()
 
     def _take(self, until: float) -> Shell:
+        was_dead = False
         while True:
             transport = self.transport()
             if shell := self._turn(transport, until):
@@ -170,6 +175,11 @@ class Shells:
                 return self._start(transport)
             except _NoRoom as error:
                 self._make_do(error)
+            except _Dead as error:  # it broke while nobody used it: nothing was done over it
+                self._left()
+                if was_dead:
+                    raise HostUnreachable(str(error)) from error
+                was_dead = True
             except BaseException:
                 self._left()
                 raise
@@ -224,9 +234,12 @@ class Shells:
         except ShellGone as error:
             if isinstance(error.__cause__, paramiko.ChannelException):
                 raise _NoRoom(str(error)) from error
-            if isinstance(error, ShellSilent) or not transport.is_active():
-                self.connection.lost(transport)
             msg = f"{self.connection.name}: {error}; it is tried again"
+            dead = isinstance(error.__cause__, (EOFError, ConnectionError))
+            if isinstance(error, ShellSilent) or dead or not transport.is_active():
+                self.connection.lost(transport)
+            if dead:
+                raise _Dead(msg) from error
             raise HostUnreachable(msg) from error
 
     def _give_back(self, shell: Shell) -> None:
