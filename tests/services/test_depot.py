@@ -90,6 +90,8 @@ def test_who_does_not_wait_fetches_later(folder: TwoHosts) -> None:
         limit=PATIENCE,
     )
     assert not folder.result("t0/out").exists()
+    assert "jobferry fetch" in folder.producer("logs", run).stderr
+    assert "jobferry fetch" in " ".join(folder.producer("status", run).stdout.split())
     refused = folder.producer("clean", run, code=2)
     assert "jobferry fetch" in refused.stderr
     folder.producer("fetch", run)

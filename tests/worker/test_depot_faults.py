@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,3 +180,16 @@ def test_results_that_are_given_up_leave_the_depot(ferry: Ferry) -> None:
     ferry.clean()
     assert (ferry.record.results, ferry.objects()) == (ResultsState.CLEANED, [])
     assert not ferry.mirror.exists()
+
+
+def test_a_worker_without_the_mirror_brings_results_all_the_same(
+    ledger: Ledger, tmp_path: Path, valkey: Broker
+) -> None:
+    world = Ferry(ledger, tmp_path, valkey, symlink=False)
+    world.stage()
+    world.succeed(0)
+    shutil.rmtree(world.mirror.parent)  # another worker, on another machine
+    world.end()
+    world.collect()
+    assert world.attend().results is ResultsState.DELIVERED
+    assert (world.source / "task.0" / "out").read_text() == "out of 0\n"

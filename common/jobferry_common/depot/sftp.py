@@ -8,10 +8,14 @@ The key of a host has to stand in `~/.ssh/known_hosts`, or in the file that the 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
+
+_CONNECT_SECONDS: Final = 20.0
+_ANSWER_SECONDS: Final = 60.0
+_ALIVE_SECONDS: Final = 15
 
 
 class SftpFiles(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -30,8 +34,14 @@ class SftpFiles(SFTPFileSystem):  # type: ignore[misc]  # fsspec has no types
         else:
             self.client.load_system_host_keys()
         self.client.set_missing_host_key_policy(self.host_key_policy)
-        self.client.connect(self.host, **self.ssh_kwargs)
+        limits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), _CONNECT_SECONDS)
+        self.client.connect(self.host, **{**limits, **self.ssh_kwargs})
         self.ftp = self.client.open_sftp()
+        # a server that hangs must not hold a thread for ever, nor one that is idle lose its connection
+        if channel := self.ftp.get_channel():
+            channel.settimeout(_ANSWER_SECONDS)
+        if transport := self.client.get_transport():
+            transport.set_keepalive(_ALIVE_SECONDS)
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:  # noqa: ANN401
         del options

@@ -11,6 +11,8 @@ from jobferry_common.depot.depot import forget_depots, open_depot
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.depot.store import CHUNK_BYTES, digest_of
 from jobferry_common.errors import DamagedObject, DepotError, DepotFull, NotInDepot
+from tests.common.depot.conftest import settings_of
+from tests.testbed.sshd import SshServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,11 @@ CONTENTS = (b"", b"x", bytes(range(256)) * 100, b"\x00\xff" * CHUNK_BYTES)
 
 def chunks_of(data: bytes) -> list[bytes]:
     return [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
+
+
+def shutdown_of(depot: Depot) -> None:
+    """Cut the connection of a depot: sshd leaves those alone that it has when it ends."""
+    depot.store._fs.client.close()  # type: ignore[attr-defined]
 
 
 def put(depot: Depot, data: bytes) -> str:
@@ -124,6 +131,37 @@ def test_what_a_dead_writer_left_makes_room_for_others(ledger: Ledger) -> None:
     put(depot, b"alive" * 100_000)
     assert int(ledger.redis.get("jobferry:depot:used") or 0) == 500_000
     assert ledger.redis.exists("jobferry:depot:data:writer-dead") == 0
+
+
+@pytest.mark.needs("sshd")
+def test_an_ssh_server_that_was_away_is_used_again(tmp_path: Path, ledger: Ledger) -> None:
+    with SshServer(tmp_path / "sshd") as server:
+        settings = settings_of("sftp", tmp_path / "depot", server)
+        depot = open_depot(settings, ledger)
+        assert depot is not None
+        digest = put(depot, b"before")
+        server.stop()
+        shutdown_of(depot)
+        with pytest.raises(DepotError, match="sftp://"):
+            depot.read(digest)
+        forget_depots()
+        with pytest.raises(DepotError, match="cannot be opened"):
+            open_depot(settings, ledger)
+        server.start()
+        again = open_depot(settings, ledger)
+        assert again is not None
+        assert again.read(digest) == b"before"
+
+
+@pytest.mark.needs("sshd")
+def test_an_ssh_server_that_is_not_known_is_refused(
+    tmp_path: Path, ledger: Ledger, sshd: SshServer
+) -> None:
+    settings = settings_of("sftp", tmp_path / "depot", sshd)
+    (tmp_path / "known_hosts").touch()
+    options = {**settings.options, "known_hosts": str(tmp_path / "known_hosts")}
+    with pytest.raises(DepotError, match="not found in known_hosts"):
+        open_depot(settings.model_copy(update={"options": options}), ledger)
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, ledger: Ledger) -> None:
