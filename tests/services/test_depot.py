@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.testbed.fleet import Fleet
+    from tests.testbed.sshd import SshServer
     from tests.testbed.work import Work
 
 pytestmark = [pytest.mark.needs("valkey", "namespaces")]
@@ -79,6 +80,28 @@ def test_work_goes_there_and_comes_back_byte_for_byte(hosts: TwoHosts) -> None:
     wait_until(lambda: hosts.record().results is ResultsState.CLEANED, "the cluster is cleaned")
     wait_until(lambda: hosts.remains() == [], "nothing is left in the depot")
     assert [path.name for path in (hosts.far / "root").iterdir()] == [".jobferry"]
+
+
+@pytest.mark.needs("sshd")
+def test_a_cluster_behind_ssh_sees_neither_of_them(short_path: Path, sshd: SshServer) -> None:
+    remote = short_path / "store" / "cluster"  # hidden from both: only ssh leads there
+    remote.mkdir(parents=True)
+    login = {"hostname": "127.0.0.1", "port": sshd.port, "username": "root"}
+    profile = {
+        "context_type": "SSH",
+        "remote_root": str(remote),
+        "remote_profile": {
+            **login,
+            "key_filename": str(sshd.key),
+            "host_key_policy": "accept-new",
+        },
+    }
+    with TwoHosts(short_path, depot_at("redis", short_path, None), **profile) as hosts:
+        hosts.write("cat in ../large > out", forward_common_files=["large"])
+        (hosts.home / "work" / "large").write_bytes(LARGE)
+        hosts.producer("submit", "submission.json")
+        assert hosts.result("t0/out").read_bytes() == b"input 0\n" + LARGE
+        wait_until(lambda: hosts.remains() == [], "nothing is left in the depot")
 
 
 def test_who_does_not_wait_fetches_later(folder: TwoHosts) -> None:

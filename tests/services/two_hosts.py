@@ -43,15 +43,16 @@ def depot_at(kind: str, directory: Path, server: SshServer | None) -> dict[str, 
 class TwoHosts:
     """Broker, worker and producer; the last two share nothing but the broker and the depot."""
 
-    def __init__(self, directory: Path, depot: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path, depot: Mapping[str, Any], **profile: Any) -> None:
         self.directory = directory
         self.home = directory / "producer"
         self.far = directory / "worker"
         self.depot = directory / "depot"
         for path in (self.home / "work", self.far / "root", self.depot, directory / "store"):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
         self.broker = Broker(directory / "broker")
         self._depot = depot
+        self._profile = profile
         self.worker: Process | None = None
 
     def __enter__(self) -> Self:
@@ -76,7 +77,7 @@ class TwoHosts:
             "context_type": "Local",
             "remote_root": str(self.far / "root"),
             "commands_per_second": 50.0,
-            "retry_count": 0,
+            **self._profile,
         }
         self._configure(self.far, depot, clusters={"far": profile})
         command = (str(BIN / "jobferry"), "worker", "--cluster", "far", "--beat", "-l", "INFO")
