@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import accept, dispatch, idle, large, latency, passes, peer, ssh_commands
+from benchmarks import accept, dispatch, idle, large, latency, passes, peer, ssh_commands, staging
 from benchmarks.figure import Section
 from tests.testbed.servers import missing
 
@@ -38,6 +38,7 @@ _BENCHMARKS: Final[dict[str, Callable[[int, int], Section]]] = {
     "passes": passes.measure,
     "idle": idle.measure,
     "ssh_commands": ssh_commands.measure,
+    "staging": staging.measure,
 }
 _HEAD: Final = """\
 # Benchmarks

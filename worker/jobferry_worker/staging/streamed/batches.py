@@ -53,10 +53,9 @@ class Group:
         names = "\0".join([*self.directories, "", *(file.path for file in self.files)])
         return key_of("group", header.owner, header.source, names)
 
-    def stamp(self) -> str:
-        """Return what stays equal as long as no file of the group is touched."""
-        stamps = [reading.stamp(file) for file in self.files]
-        return NO_STAMP if NO_STAMP in stamps else key_of("stamp", *stamps)
+    def stamps(self) -> list[str]:
+        """Return of each file what stays equal as long as nobody touches it."""
+        return [reading.stamp(file) for file in self.files]
 
 
 @dataclass(slots=True)
@@ -83,6 +82,11 @@ class Batch:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.objects) + sum(group.size for group in self.groups)
+
+
+def whole_stamp(stamps: Sequence[str]) -> str:
+    """Return what stays equal as long as nobody touches any of some files."""
+    return NO_STAMP if NO_STAMP in stamps else key_of("stamp", *stamps)
 
 
 def key_of(*parts: str) -> str:

@@ -12,12 +12,11 @@ import hashlib
 import os
 import re
 import stat
-import tarfile
 import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import StagingError
 from jobferry_worker.staging.base import told
@@ -25,6 +24,7 @@ from jobferry_worker.staging.copying import part_of
 from jobferry_worker.staging.streamed.far import failures, raise_failure
 from jobferry_worker.staging.streamed.squeezing import PLAIN, SQUEEZED
 from jobferry_worker.staging.streamed.tree import key
+from jobferry_worker.staging.streamed.unpacking import BadArchive, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jobferry_worker.staging.streamed.far import Far
     from jobferry_worker.staging.streamed.squeezing import Squeezing
     from jobferry_worker.staging.streamed.tree import Node
+    from jobferry_worker.staging.streamed.unpacking import Member
 
 _PIECE_BYTES: Final = 1 << 18
 _RENEW_SECONDS: Final = 10.0
@@ -57,7 +58,7 @@ class Wanted:
 
 
 class _Incoming:
-    """A stream as tarfile reads it: inflated, and added up."""
+    """A stream, inflated and added up."""
 
     def __init__(self, output: Output, squeezing: Squeezing, renew: Callable[[], None]) -> None:
         self._output = output
@@ -68,9 +69,8 @@ class _Incoming:
         self._inflate: Callable[[bytes], bytes] | None = None
         self._total = hashlib.sha256()
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return some bytes of the archive."""
-        del size
+    def read(self) -> bytes:
+        """Return some bytes of the archive, b"" at the end."""
         while data := self._piece():
             if self._first:
                 self._first = False
@@ -80,7 +80,7 @@ class _Incoming:
                 data = self._inflate(data)
             if data:
                 self._total.update(data)
-                self._squeezing.sample = data
+                self._squeezing.look(data)
                 return data
         return b""
 
@@ -154,34 +154,26 @@ class Extracting:
         with self._far.output("give", *words, stdin=_names(files)) as output:
             incoming = _Incoming(output, self._squeezing, self._renew)
             try:
-                for path, member, content in _members(incoming):
-                    self._take(path, member, content, files, parts)
-            except (tarfile.TarError, zlib.error) as error:
+                for member in members(incoming.read):
+                    self._take(member, files, parts)
+            except (BadArchive, zlib.error) as error:
                 raise_failure(output.end(), self._layout.base)
                 words_ = f"the stream cannot be read: {error}"
                 raise OSError(errno.EIO, words_, self._layout.base) from None
             digest = incoming.digest()
             return output.end(), digest
 
-    def _take(
-        self,
-        path: str,
-        member: tarfile.TarInfo,
-        content: IO[bytes] | None,
-        files: Mapping[str, Wanted],
-        parts: dict[str, str],
-    ) -> None:
+    def _take(self, member: Member, files: Mapping[str, Wanted], parts: dict[str, str]) -> None:
+        path = key(os.fsdecode(member.name))
         file = files.get(path)
-        if file is None or content is None or path in parts:
-            msg = (
-                f"{self._layout.base}: {member.name!r} came, and nobody asked for it; it is refused"
-            )
+        if file is None or not member.is_file or path in parts:
+            base, name = self._layout.base, os.fsdecode(member.name)
+            msg = f"{base}: {name!r} came, and nobody asked for it; it is refused"
             raise StagingError(msg)
-        part = part_of(file.target)
+        part = parts[path] = part_of(file.target)
         try:
             with told("fetch", file.target):
-                parts[path] = part
-                _write(part, content, file.node)
+                _write(part, member, file.node)
         except StagingError as error:
             del parts[path]
             with suppress(OSError):
@@ -254,36 +246,30 @@ def _names(files: Mapping[str, Wanted]) -> bytes:
     return b"".join(b"./" + os.fsencode(path) + b"\0" for path in files)
 
 
-def _members(
-    incoming: _Incoming,
-) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes] | None]]:
-    stream = cast("IO[bytes]", incoming)
-    with tarfile.open(
-        fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape", bufsize=_PIECE_BYTES
-    ) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            yield key(member.name), member, content
-            archive.members = []  # type: ignore[attr-defined]
-
-
-def _write(part: str, content: IO[bytes], node: Node) -> None:
+def _write(part: str, member: Member, node: Node) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(part, flags, 0o600)
     except FileExistsError:  # left by a try that was killed
         os.unlink(part)  # noqa: PTH108
         descriptor = os.open(part, flags, 0o600)
-    with os.fdopen(descriptor, "wb", buffering=0) as stream:
-        while data := content.read(_PIECE_BYTES):
-            if node.is_sparse and not data.strip(b"\0"):
-                stream.seek(len(data), os.SEEK_CUR)
-            else:
-                stream.write(data)
-        if node.is_sparse:
-            stream.truncate(stream.tell())
+    try:
+        end = 0
+        for offset, data in member.pieces():
+            _write_all(descriptor, data, offset)
+            end = offset + len(data)
+        if end < member.size:
+            os.ftruncate(descriptor, member.size)
         os.fchmod(descriptor, node.mode & 0o777)
         os.utime(descriptor, ns=(node.mtime_ns, node.mtime_ns))
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    written = os.pwrite(descriptor, data, offset)
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], offset + written)
 
 
 def _may_be(file: Wanted) -> bool:

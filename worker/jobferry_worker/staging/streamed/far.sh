@@ -18,11 +18,18 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 # take <bytes>: exactly so many of stdin, and not one more
 take() { dd bs=262144 count="$1" iflag=fullblock,count_bytes status=none; }
 
-# inflate <z|->
-inflate() { if [ "$1" = z ]; then gzip -dc; else cat; fi; }
-
 # from <bytes> <z|->: a record's content
 from() { if [ "$2" = z ]; then take "$1" | gzip -dc; else take "$1"; fi; }
+
+# openssl is several times quicker than what most coreutils have; it is not everywhere, and may be locked down
+has_openssl() {
+    local sum
+    read -r sum _ < <(openssl dgst -sha256 -r < /dev/null 2> /dev/null)
+    [ "$sum" = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ]
+}
+
+# digest: the checksum of stdin
+digest() { if has_openssl; then exec openssl dgst -sha256 -r; else exec sha256sum; fi; }
 
 # ------------------------------------------------------------------ what is there
 
@@ -30,12 +37,19 @@ declare -A sound
 
 # check <entry>…: remember which hold what their names say; the others go
 check() {
-    local digest path name
-    while read -r digest path; do
+    local sum path name
+    while read -r sum path; do
         name=${path##*/}
-        if [ "${name%x}" = "$digest" ]; then sound[$path]=1; else rm -f -- "$path"; fi
-    done < <(sha256sum -- "$@" 2> /dev/null)
+        if [ "${name%x}" = "$sum" ]; then sound[$path]=1; else rm -f -- "$path"; fi
+    done < <(sums_of "$@" 2> /dev/null)
     touch -a -c -- "$@" 2> /dev/null
+}
+
+# sums_of <entry>…: "<digest> <entry>" of those that are there
+sums_of() {
+    local sum path
+    if has_openssl; then openssl dgst -sha256 -r "$@"; else sha256sum -- "$@"; fi |
+        while read -r sum path; do echo "$sum ${path#\*}"; done
 }
 
 ask() {
@@ -76,13 +90,22 @@ unpack() {
 # later <command>…: one at a time beside what is being received
 last=
 later() { settled; "$@" & last=$!; }
-settled() { if [ -n "$last" ]; then wait "$last" || fail "$run: its files could not be unpacked"; last=; fi; }
+settled() {
+    if [ -z "$last" ]; then return; fi
+    wait "$last" || { half; fail "$run: its files could not be unpacked"; }
+    last=
+}
+# half: no job of this run has begun, and what is whole of its files is still in the cache
+half() { find "$base" -mindepth 1 -maxdepth 1 ! -name .jobferry -exec rm -rf {} +; }
 
 blocks() {
     local bytes
     while IFS= read -r bytes; do [ "$bytes" -gt 0 ] || return 0; take "$bytes" || return 1; done
     return 1
 }
+
+# data <z|->: the blocks of a file
+data() { if [ "$1" = z ]; then blocks | gzip -dc; else blocks; fi; }
 
 # pieces <part>: parts of a file that has holes
 pieces() {
@@ -97,29 +120,29 @@ pieces() {
 
 # object <size> <mode> <mtime> <z|-|sparse>: one large file, its digest after it
 object() {
-    local part=$tmp/part sum digest suffix=
+    local part=$tmp/part sum sent suffix=
     if [ "$4" = sparse ]; then
         truncate -s "$1" "$part" && pieces "$part" || fail "$part: the stream was cut"
-        sum=$(sha256sum < "$part") || exit 1
+        sum=$(digest < "$part") || exit 1
     else
-        sum=$(blocks | inflate "$4" | tee "$part" | sha256sum) || fail "$part: the stream was cut"
+        sum=$(data "$4" | tee "$part" | digest) || fail "$part: the stream was cut"
     fi
-    read -r digest
-    same "$sum" "$digest" "$part"
+    read -r sent
+    same "$sum" "$sent" "$part"
     [ "$2" = 555 ] && suffix=x
     mkdir -p "$cache/objects/$1" && chmod "$2" "$part" && touch -d "@$3" "$part" &&
-        mv -f "$part" "$cache/objects/$1/$digest$suffix" || exit 1
+        mv -f "$part" "$cache/objects/$1/$sent$suffix" || exit 1
 }
 
 # objects <bytes> <z|->: small files, each under the name it has in the cache
 objects() {
-    local digest path name
+    local sum path name
     mkdir -p "$tmp/o"
     from "$1" "$2" > "$tmp/o.tar" && unpack "$tmp/o.tar" "$tmp/o" || exit 1
     (cd "$tmp/o" && find . -type f -print0 | xargs -0 -r sha256sum --) > "$tmp/sums" || exit 1
-    while read -r digest path; do
+    while read -r sum path; do
         name=${path##*/}
-        same "$digest" "${name%x}" "$path"
+        same "$sum" "${name%x}" "$path"
     done < "$tmp/sums"
     cp -rlf "$tmp/o/." "$cache/objects/" && rm -rf "$tmp/o" "$tmp/o.tar" || exit 1
 }
@@ -196,7 +219,7 @@ give() {
     local -a codes
     cd "$1" || exit 1
     shift 2
-    coproc sha256sum
+    coproc digest
     # opened anew: bash keeps the descriptors of a coprocess, and copies of them, from other commands
     exec 7> "/dev/fd/${COPROC[1]}" 8<&"${COPROC[0]}"
     eval "exec ${COPROC[1]}>&-"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_worker.staging.streamed import reading
+from jobferry_worker.staging.streamed.batches import whole_stamp
 from jobferry_worker.staging.streamed.reading import NO_STAMP
 from jobferry_worker.staging.streamed.records import pack, record
 
@@ -51,14 +52,14 @@ def pack_records(
     far: Far, group: Group, key: str, answer: Answer, squeezing: Squeezing
 ) -> Iterator[bytes]:
     """Return the records that bring a group to its place."""
-    stamp, packs = group.stamp(), []
+    stamps, packs = group.stamps(), []
     if key in answer.slots:
         there, *packs = answer.slots[key]
-        if stamp == there != NO_STAMP:
+        if whole_stamp(stamps) == there != NO_STAMP:
             yield from _use(packs, squeezing)
             return
     known = _known(far, key, packs) if packs else _Known([], {}, set())
-    yield from _Group(group, key, stamp, known).records(squeezing)
+    yield from _Group(group, key, stamps, known).records(squeezing)
 
 
 def _use(packs: Sequence[str], squeezing: Squeezing) -> Iterator[bytes]:
@@ -79,17 +80,18 @@ def _known(far: Far, key: str, packs: list[str]) -> _Known:
 class _Group:
     """A group of which something may have changed."""
 
-    def __init__(self, group: Group, key: str, stamp: str, known: _Known) -> None:
+    def __init__(self, group: Group, key: str, stamps: list[str], known: _Known) -> None:
         self._group = group
         self._key = key
-        self._stamp = stamp
+        self._stamps = stamps
         self._known = known
         self._lines: list[str] = []
 
     def records(self, squeezing: Squeezing) -> Iterator[bytes]:
         """Return what changed as a pack of its own, or the group as a whole where that is no more."""
         known = self._known
-        changed = [pair for file in self._group.files if (pair := self._changed(file))]
+        stamped = zip(self._group.files, self._stamps, strict=True)
+        changed = [pair for file, stamp in stamped if (pair := self._changed(file, stamp))]
         size = sum(len(content) for _, content in changed)
         packs = list(known.packs)
         if packs and (2 * size > self._group.size or len(packs) >= _MOST_PACKS):
@@ -108,9 +110,8 @@ class _Group:
             yield from record("pack", content, squeezing, digest)
         yield from self._slot(packs, squeezing)
 
-    def _changed(self, file: File) -> tuple[File, bytes] | None:
+    def _changed(self, file: File, stamp: str) -> tuple[File, bytes] | None:
         """Return a file with its content, if the far side does not have it; note what it is."""
-        stamp = reading.stamp(file)
         fingerprint = self._known.stamps.get(stamp) if stamp != NO_STAMP else None
         found = None
         if fingerprint is None:
@@ -122,7 +123,7 @@ class _Group:
         return found
 
     def _slot(self, packs: Sequence[str], squeezing: Squeezing) -> Iterator[bytes]:
-        text = f"{self._stamp} {' '.join(packs)}\n{''.join(self._lines)}"
+        text = f"{whole_stamp(self._stamps)} {' '.join(packs)}\n{''.join(self._lines)}"
         yield from record("slot", text.encode(), squeezing, self._key)
 
 

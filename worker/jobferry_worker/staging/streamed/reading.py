@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jobferry_worker.staging.streamed.sources import File
 
-_PIECE_BYTES: Final = 1 << 18
+_PIECE_BYTES: Final = 1 << 20
 _EDGE_BYTES: Final = 4096
 #: coarser than the clock of any file system
 _TICK_SECONDS: Final = 2.0
@@ -49,18 +49,16 @@ def whole(file: File) -> bytes:
     Raises:
         OSError: it cannot be read, or changed meanwhile.
     """
-    with opened(file) as descriptor:
-        content = _all(descriptor, file.size)
+    descriptor = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, file.size + 1)
+        while len(content) < file.size and (more := os.read(descriptor, file.size - len(content))):
+            content += more
         if len(content) == file.size and unchanged(descriptor, file):
             return content
+    finally:
+        os.close(descriptor)
     raise changed(file)
-
-
-def _all(descriptor: int, size: int) -> bytes:
-    content = os.read(descriptor, size + 1)
-    while 0 < len(content) <= size and (more := os.read(descriptor, size + 1 - len(content))):
-        content += more
-    return content
 
 
 def pieces(descriptor: int, start: int, end: int) -> Iterator[bytes]:

@@ -70,6 +70,7 @@ class Receiving:
         self._layout = layout
         self._squeezing = squeezing
         self._renew = renew
+        self._homes: set[str] = set()
 
     def collect(self, tasks: Iterable[tuple[TaskSpec, bool]]) -> list[Lacking]:
         """Fetch what tasks that ended left; return what they lack.
@@ -124,8 +125,9 @@ class Receiving:
 
     def _prepare(self, item: Item, tree: FarTree, wanted: dict[str, Wanted]) -> None:
         home = f"{self._header.source}/{item.path}"
-        if item.found:
+        if item.found and home not in self._homes:
             os.makedirs(home, exist_ok=True)  # noqa: PTH103
+            self._homes.add(home)
         for name, node in _below_all(tree, item):
             if node.kind == "d":
                 room_for(home, f"{name}/.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from jobferry_worker.staging.streamed import archive, reading
@@ -95,9 +96,16 @@ def _flag(descriptor: int, squeezing: Squeezing) -> str:
 
 
 def _hashed(chunks: Iterable[bytes], total: hashlib._Hash) -> Iterator[bytes]:
-    for chunk in chunks:
-        total.update(chunk)
-        yield chunk
+    """Add chunks up beside their being sent."""
+    with ThreadPoolExecutor(1) as beside:
+        adding: Future[None] | None = None
+        for chunk in chunks:
+            if adding:
+                adding.result()
+            adding = beside.submit(total.update, chunk)
+            yield chunk
+        if adding:
+            adding.result()
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:

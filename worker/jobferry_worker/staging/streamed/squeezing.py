@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 PLAIN: Final = "-"
 SQUEEZED: Final = "z"
-_SAMPLE_BYTES: Final = 1 << 16
+_SAMPLES: Final = 8
+_SAMPLE_BYTES: Final = 1 << 13
 #: less is not worth a process on the far side
 _LEAST_BYTES: Final = 1 << 14
 _LEVEL: Final = 1
@@ -51,11 +52,18 @@ class Squeezing:
         self._bytes += number
         self._seconds += seconds
 
+    def look(self, data: bytes) -> None:
+        """Take a piece of what comes as a sample of what comes next."""
+        if len(data) >= _LEAST_BYTES:
+            self.sample = data
+
     def pays(self, sample: bytes) -> bool:
         """Tell whether data of this kind should be compressed."""
         if not self.wanted or len(sample) < _LEAST_BYTES or self._is_fast():
             return False
-        piece = sample[:_SAMPLE_BYTES]
+        # an archive may begin with nothing but names
+        step = max(len(sample) // _SAMPLES, 1)
+        piece = b"".join(sample[at : at + _SAMPLE_BYTES] for at in range(0, len(sample), step))
         return len(zlib.compress(piece, _LEVEL)) < _RATIO * len(piece)
 
     def _is_fast(self) -> bool:

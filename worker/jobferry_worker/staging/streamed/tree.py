@@ -118,7 +118,7 @@ class FarTree:
             self._asked |= {(how, path) for path in paths}
             self._wanted[how] = set()
         answer = self._far.ask("list", self._base, stdin=b"".join(_requests(wanted)))
-        self._read(answer.split(b"\0"), set(wanted.get("shallow", ())))
+        self._read(answer.split(b"\0"), {key(path) for path in wanted.get("shallow", ())})
         return True
 
     def _read(self, records: list[bytes], shallow: set[str]) -> None:
