@@ -222,7 +222,7 @@ def _find_eviction(info: Mapping[str, Any], settings: Mapping[str, str]) -> Find
 
 def _silent(shown: str, error: Exception) -> BrokerUnreachable:
     msg = (
-        f"The broker {shown} does not answer: {error}. Is it running, and is the address right? "
+        f"The broker {shown} does not answer: {str(error).rstrip('.')}. Is it running, and is the address right? "
         "It is `broker` in config.toml or JOBFERRY_BROKER; `jobferry doctor` looks closer."
     )
     return BrokerUnreachable(msg)

@@ -14,6 +14,7 @@ its last event it is `<entry>` alone.
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tenacity
 
-from jobferry_common.errors import BrokerUnreachable
+from jobferry_common.errors import BadInput, BrokerUnreachable, Problem
 from jobferry_common.ledger.codes import unpack_event
 from jobferry_common.ledger.garbled import passed_over
 from jobferry_common.ledger.specs import unknown_run
@@ -40,6 +41,7 @@ _BATCH: Final = 500
 _SLICE: Final = timedelta(seconds=5)
 _PATIENCE: Final = timedelta(minutes=5)
 _LAST: Final = (1 << 64) - 1
+_CURSOR: Final = re.compile(r"\d{1,19}(-\d{1,19})?(/\d{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +79,20 @@ class EventStream:
             block: how long to wait while there are none; zero does not wait.
 
         Raises:
+            BadInput: `after` is no cursor.
             UnknownId: the ledger does not hold the run (any more).
             BrokerUnreachable: the broker did not answer for the whole of our patience.
         """
         deadline = time.monotonic() + block.total_seconds()
         entry, seen = _split(after)
+        known = _position(after)
         while True:
             left = timedelta(seconds=max(deadline - time.monotonic(), 0.0))
             start, wait = _before(entry) if seen else entry, min(left, _SLICE)
             rows = self._patiently(partial(self._once, run, start, wait))
             events = [event for row in rows for event in self._expand(run, row)]
             if seen:
-                events = [event for event in events if _position(event.cursor) > (entry, seen)]
+                events = [event for event in events if _position(event.cursor) > known]
             if events or not (rows or left):
                 self._check(run, events)
                 return events
@@ -184,14 +188,20 @@ def _other_event(kind: str, entry: str, fields: dict[str, Any]) -> Event:
 
 
 def _split(cursor: str) -> tuple[str, int]:
+    if not _CURSOR.fullmatch(cursor):
+        what = (
+            f"{cursor!r} is no cursor; expected one that an event carried, or 0 for the beginning"
+        )
+        raise BadInput([Problem("after", what)])
     entry, _, seen = cursor.partition("/")
     return entry, int(seen or 0)
 
 
-def _position(cursor: str) -> tuple[str, int]:
-    """Return what sorts cursors of one entry: the plain one is its end."""
+def _position(cursor: str) -> tuple[int, int, int]:
+    """Return what sorts cursors: the plain one of an entry is its end."""
     entry, seen = _split(cursor)
-    return entry, seen or _LAST
+    head, _, tail = entry.partition("-")
+    return int(head), int(tail or 0), seen or _LAST
 
 
 def _before(entry: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobferry_common.errors import BrokerUnreachable, UnknownId
+from jobferry_common.errors import BadInput, BrokerUnreachable, UnknownId
 from jobferry_common.events import Event, EventStream
 from jobferry_common.ledger import Ledger
 from jobferry_common.names import RunId
@@ -62,6 +62,24 @@ def test_reading_goes_on_behind_every_cursor(ledger: Ledger) -> None:
     for number, event in enumerate(events, start=1):
         assert stream.read(run, event.cursor, AT_ONCE) == events[number:]
     assert stream.end(run) == events[-1].cursor
+
+
+def test_many_entries_of_one_moment_are_read_in_order(ledger: Ledger) -> None:
+    """A server whose clock was set back gives entry after entry the same time."""
+    run = ledger.accept(document()).run
+    key = ledger.key("run", run, "events")
+    moment = int(EventStream(ledger).end(run).partition("-")[0]) + 1000
+    for number in (9, 10, 11):
+        ledger.ask("XADD", key, f"{moment}-{number}", "j", f"[1.0,[[{number},0,1],[0,0,1]]]")
+    rest = EventStream(ledger).read(run, f"{moment}-9/1", AT_ONCE)
+    assert [event.job for event in rest] == [0, 10, 0, 11, 0]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "1-2-3", "1/x", "-1", "1-1/", "²", "0\n"])
+def test_what_is_no_cursor_is_refused(ledger: Ledger, cursor: str) -> None:
+    run = ledger.accept(document()).run
+    with pytest.raises(BadInput, match="is no cursor"):
+        EventStream(ledger).read(run, cursor, AT_ONCE)
 
 
 def test_runs_and_clusters_have_a_stream_of_their_own(ledger: Ledger) -> None:

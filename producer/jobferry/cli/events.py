@@ -69,11 +69,13 @@ def _all(client: Client, after: str, *, follow: bool) -> Iterator[Event]:
     if not follow:
         yield from _recorded(client, None, after)
         return
+    # a broker that never answered is an error; one that goes away is waited for
+    found = client.events(None, after)
     patience = Patience(None)
     while True:
-        found = patience.call(partial(client.events, None, after, _BLOCK_SECONDS))
         yield from found
         after = found[-1].cursor if found else after
+        found = patience.call(partial(client.events, None, after, _BLOCK_SECONDS))
 
 
 def _print_json(event: Event) -> None:

@@ -109,12 +109,24 @@ def test_settings_that_are_wrong_are_told(
     assert "timings.look_seconds" in done.err
 
 
+_ASKS_THE_BROKER = """
+    status, watch x, logs x, cancel x, retry x, fetch x, clean x, events, events x --follow, events --follow,
+    cluster list, cluster show x, cluster test x
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("command", _ASKS_THE_BROKER.split(","))
 def test_a_broker_that_is_away_is_3(
-    jobferry: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    jobferry: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
 ) -> None:
     monkeypatch.setenv("JOBFERRY_BROKER", f"redis+socket://{tmp_path}/none.sock")
-    done = jobferry("status")
+    done = jobferry(*command.split())
     assert done.code == 3
+    assert done.out == ""
     assert "does not answer" in done.err
 
 
