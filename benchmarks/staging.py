@@ -220,7 +220,9 @@ def _header(source: Path, tasks: int, common: tuple[str, ...]) -> Header:
 
 def _layout(place: Path, run: str) -> Layout:
     root = place / "far"
-    return Layout(root=str(root), base=str(root / run), run=RunId(run), ledger="1f")
+    return Layout(
+        root=str(root), base=str(root / run), run=RunId(run), ledger="1f", cluster="alpha"
+    )
 
 
 def _compared(one: Path, other: Path) -> None:
