@@ -234,6 +234,7 @@ def _describe(client: Client, record: RunRecord) -> None:
         "run": f"{record.id} {record.name}".strip(),
         "state": f"{record.state}{', cancelling' if record.cancel else ''}",
         "jobs": f"{record.jobs} ({states(record.counts)}), {record.tasks} tasks",
+        "resumes": _resumed(record),
         "results": record.results,
         "cluster": record.cluster,
         "accepted": when(record.accepted),
@@ -244,6 +245,12 @@ def _describe(client: Client, record: RunRecord) -> None:
     for name, value in lines.items():
         if value:
             typer.echo(f"{name:9} {value}")
+
+
+def _resumed(record: RunRecord) -> str:
+    if not record.taken_over:
+        return ""
+    return f"{record.resumes}, whose results of {record.taken_over} tasks are taken over"
 
 
 def _job_row(job: int, record: JobRecord) -> tuple[str, ...]:
