@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -174,8 +175,38 @@ def test_another_kind_of_pool_is_refused(start: Callable[..., Fleet]) -> None:
         env=fleet.env,
         cwd=fleet.directory,
     )
-    assert done.returncode != 0
-    assert "-P threads" in done.stdout + done.stderr
+    assert done.returncode == 2
+    assert "-P threads" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("queue", "told"),
+    [
+        ("jobferry.aplha", "[clusters.aplha]; known clusters: alpha"),
+        ("jobferry.inline", "serve_inline"),
+        ("celery", "expected jobferry.NAME"),
+    ],
+)
+def test_a_queue_that_cannot_be_served_is_refused(
+    start: Callable[..., Fleet], queue: str, told: str
+) -> None:
+    """Such a worker would give signs of life for the cluster, and take its messages for nothing."""
+    fleet = start(worker=False)
+    argv = (*CELERY, "worker", "-Q", queue, "-P", "threads")
+    done = run(argv, env=fleet.env, cwd=fleet.directory)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_that_are_wrong_are_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("brokr = 'redis://127.0.0.1'\n")
+    env = {**os.environ, "JOBFERRY_CONFIG": str(tmp_path / "config.toml")}
+    done = run((*CELERY, "worker"), env=env, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "did you mean 'broker'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_test_of_a_cluster_walks_the_whole_path(

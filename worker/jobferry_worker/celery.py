@@ -17,7 +17,7 @@ from kombu import Exchange, Queue
 from kombu.utils.objects import cached_property
 
 from jobferry_common.broker_url import BrokerUrl
-from jobferry_common.errors import BadInput, Problem
+from jobferry_common.errors import BadInput, JobferryError, Problem
 from jobferry_common.messages import (
     INLINE_QUEUE,
     TASKS,
@@ -29,6 +29,7 @@ from jobferry_common.messages import (
 )
 from jobferry_common.settings import config_path, load_settings
 from jobferry_worker import tasks
+from jobferry_worker.border import leave
 from jobferry_worker.mending import mend
 
 if TYPE_CHECKING:
@@ -150,6 +151,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
 
 @cache
 def _app() -> Jobferry:
-    app = make_app(load_settings())
+    try:
+        app = make_app(load_settings())
+    except JobferryError as error:
+        leave(error)
     app.set_default()
     return app

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 from celery.apps.worker import Worker as CeleryWorker
-from celery.exceptions import ImproperlyConfigured
 from celery.worker.control import inspect_command
 from kombu import Consumer
 from kombu.common import ignore_errors
 
+from jobferry_common.errors import BadInput, Problem
 from jobferry_common.messages import data_queue
 from jobferry_worker import service
 from jobferry_worker.beat import CarriedBeat
+from jobferry_worker.border import check_queues, leave
 from jobferry_worker.threads import LanePool
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Worker(CeleryWorker):
         """Refuse a pool that cannot share connections between tasks."""
         pool = kwargs.get("pool") or self.app.conf.worker_pool
         if "thread" not in str(pool):
-            msg = f"jobferry's worker needs threads, not {pool}: start it with `-P threads`"
-            raise ImproperlyConfigured(msg)
+            what = f"jobferry's worker needs threads, not {pool}: start it with `-P threads`"
+            leave(BadInput([Problem("pool", what)]))
         super().on_before_init(*args, **kwargs)
 
     def setup_defaults(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -59,6 +60,10 @@ class Worker(CeleryWorker):
         super().setup_queues(include, exclude)
         queues = self.app.amqp.queues
         chosen = list(queues.consume_from)
+        try:
+            check_queues(chosen, service.current().settings)
+        except BadInput as error:
+            leave(error)
         self.data_queues = sorted({data_queue(name) for name in chosen})
         self.pass_queues = [name for name in chosen if name not in self.data_queues]
         queues.select(chosen)
