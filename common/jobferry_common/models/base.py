@@ -81,13 +81,22 @@ class Model(BaseModel, metaclass=Calls):
         del data
         return ()
 
+    @classmethod
+    def _twice(cls, data: Mapping[str, Any]) -> Iterable[Fault]:
+        for key, name in cls.aliases.items():
+            if key in data and name in data:
+                yield (
+                    (key,),
+                    f"stands beside {name!r}, which means the same; expected one of the two",
+                )
+
     @model_validator(mode="wrap")
     @classmethod
     def _tidied(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
         if not isinstance(data, dict):
             return handler(data)
         tidy = cls.rewritten({cls.aliases.get(key, key): data[key] for key in data if _counts(key)})
-        faults = [fault(what, where) for where, what in cls.faults(tidy)]
+        faults = [fault(what, where) for where, what in (*cls._twice(data), *cls.faults(tidy))]
         if not faults:
             return handler(tidy)
         raise together(cls.__name__, faults, lambda: handler(tidy))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr, StrictBool
 
-from jobferry_common.models.resources import Resources
+from jobferry_common.models.resources import MachineBeside, Resources, holds_both
 from jobferry_common.models.target import Target, missing_remote_root
 from jobferry_common.models.values import Count
 
@@ -43,10 +43,11 @@ class Machine(Target):
     @classmethod
     def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401
         """Return the machine of plain values: of its own, or of a file that holds resources too."""
-        if not isinstance(data, dict) or not isinstance(data.get("resources"), dict):
+        if not holds_both(data):
             return super().built(data, label)
-        machine = super().built(data.get("batch", data.get("machine", {})), label)
-        machine._resources = Resources.built(data, label)  # noqa: SLF001 - our own class
+        both = _WithResources.built(data, label)
+        machine = cls.model_validate(both.machine)
+        machine._resources = both.resources  # noqa: SLF001 - our own class
         return machine
 
     @classmethod
@@ -56,3 +57,7 @@ class Machine(Target):
             yield ("local_root",), "is missing; expected the directory of work_base, or null"
         if missing_remote_root(data):
             yield ("remote_root",), "is missing; this context needs the directory where jobs run"
+
+
+class _WithResources(MachineBeside):
+    machine: Machine

@@ -92,8 +92,16 @@ class Resources(Model):
         return lines
 
     @classmethod
+    def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401
+        """Return the resources of plain values: of their own, or of a file that holds a machine too."""
+        if not holds_both(data):
+            return super().built(data, label)
+        found = MachineBeside.built(data, label).resources
+        return cls.model_validate(found)
+
+    @classmethod
     def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the resources of a file that holds a machine too."""
+        """Return the resources of an object that holds a machine too."""
         inner = data.get("resources")
         return _without_comments(inner) if isinstance(inner, dict) else data
 
@@ -112,6 +120,20 @@ class Resources(Model):
     def default(cls) -> Self:
         """Return one core of one node for each task."""
         return cls(group_size=1)
+
+
+class MachineBeside(Model):
+    """An older file: resources, and the machine (or "batch") beside them."""
+
+    aliases: ClassVar[Mapping[str, str]] = {"batch": "machine"}
+
+    machine: Any = None
+    resources: Resources
+
+
+def holds_both(data: object) -> bool:
+    """Tell whether plain values are of an older file, with resources and a machine in it."""
+    return isinstance(data, dict) and isinstance(data.get("resources"), dict)
 
 
 def _without_comments(data: Mapping[str, Any]) -> dict[str, Any]:

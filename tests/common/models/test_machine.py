@@ -184,6 +184,36 @@ def test_a_machine_loads_from_the_older_file_with_resources_beside_it() -> None:
     assert machine.resources.group_size == 2
 
 
+def test_an_older_file_tells_all_its_faults_at_once_by_their_paths() -> None:
+    data = {
+        "batch": {"batch_typ": "shell", "context_type": "lazylocal", "local_root": None},
+        "resources": {"gruop_size": 2},
+        "resuorces": {},
+        "_note": "a comment",
+    }
+    told = {
+        "old.json: resources.gruop_size: is no known key; did you mean 'group_size'?",
+        "old.json: resuorces: is no known key; did you mean 'resources'?",
+    }
+    with pytest.raises(BadInput) as caught:
+        Machine.load_from_dict(data, where="old.json")
+    lines = set(map(str, caught.value.problems))
+    assert lines == told | {
+        "old.json: machine.batch_typ: is no known key; did you mean 'batch_type'?"
+    }
+    with pytest.raises(BadInput) as caught:
+        Resources.load_from_dict(data, where="old.json")
+    assert set(map(str, caught.value.problems)) == told
+
+
+def test_a_key_and_its_other_name_do_not_hide_each_other() -> None:
+    data = {"batch": plain(), "machine": plain(), "resources": {"group_size": 1}}
+    with pytest.raises(BadInput, match=r"batch: stands beside 'machine', which means the same"):
+        Machine.load_from_dict(data)
+    with pytest.raises(BadInput, match=r"kwargs.sge_pe_name: stands beside 'pe_name'"):
+        Resources(group_size=1, kwargs={"pe_name": "a", "sge_pe_name": "b"})  # type: ignore[arg-type]
+
+
 def test_a_machine_survives_its_own_serialization(tmp_path: Path) -> None:
     machine = Machine.load_from_dict(plain(remote_profile={"symlink": False}, retry_count=1))
     path = tmp_path / "machine.json"
