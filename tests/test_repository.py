@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -63,6 +64,16 @@ def test_every_module_says_what_it_is() -> None:
 def test_no_file_of_code_is_a_monster() -> None:
     long = {path.name: path.read_text().count("\n") for path in _sources()}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_no_function_is_a_monster() -> None:
+    assert {
+        f"{path.name}:{node.lineno} {node.name}": lines
+        for path in _sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 40
+    } == {}
 
 
 def test_constraints_are_pinned_with_hashes_and_name_no_address() -> None:

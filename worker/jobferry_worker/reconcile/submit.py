@@ -58,12 +58,7 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
     try:
         if not readback.agrees(p, run):
             return
-        layout, header = p.layout(run), p.header(run)
-        attempts = [AttemptKey(job, record.attempt) for job, record in jobs]
-        token = token_of(run, attempts)
-        kill_here("before-files")
-        _write_files(p, layout, header, token, attempts)
-        lines = header_lines(header, p.cluster.scheduler, requeue=p.cluster.profile.requeue)
+        token, attempts, command = _written(p, run, jobs)
     except UnreadableRun as error:
         logger.error("%s", error, extra={"action": "submit"})  # noqa: TRY400
         return
@@ -74,22 +69,32 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
         _rest(p, run, len(jobs), str(error))
         return
     kill_here("before-reserve")
-    single = len(jobs) == 1
-    if not _reserve(p, run, token, attempts, single=single):
+    if not _reserve(p, run, token, attempts, single=command.size is None):
         logger.info("Run %s changed meanwhile; nothing was submitted.", run)
         return
     kill_here("after-reserve")
+    _give(p, run, token, jobs, command)
+
+
+def _written(p: Pass, run: RunId, jobs: Pending) -> tuple[Token, list[AttemptKey], Submit]:
+    """Write what the jobs need on the cluster; return what to reserve, and the command that submits them."""
+    layout, header = p.layout(run), p.header(run)
+    attempts = [AttemptKey(job, record.attempt) for job, record in jobs]
+    token = token_of(run, attempts)
+    kill_here("before-files")
+    _write_files(p, layout, header, token, attempts)
+    requeue = p.cluster.profile.requeue
     command = Submit(
         script=layout.script(token),
         directory=layout.base,
         log=layout.log(token),
         token=token,
         name=header.name or run,
-        size=None if single else len(jobs),
-        header=lines,
-        requeue=p.cluster.profile.requeue,
+        size=None if len(jobs) == 1 else len(jobs),
+        header=header_lines(header, p.cluster.scheduler, requeue=requeue),
+        requeue=requeue,
     )
-    _give(p, run, token, jobs, command)
+    return token, attempts, command
 
 
 def _write_files(
