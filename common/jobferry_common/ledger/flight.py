@@ -128,11 +128,6 @@ class FlightPart(JobsPart, DurabilityPart):
         lists = self._frozen_lists(cluster, found)
         return {token: (frozen.run, frozen.attempts) for token, frozen in lists.items()}
 
-    def forget_token(self, token: Token, cluster: ClusterName) -> None:
-        """Drop a token before its last job has left the flight; that one drops it otherwise."""
-        keys = (self.key("tokens", cluster), self.key("left", cluster))
-        self.batch([("HDEL", key, token) for key in keys])
-
     def _records_of(self, keys: Sequence[JobKey]) -> list[JobRecord | None]:
         """Return the records of jobs that are sorted by run."""
         by_run: dict[RunId, list[int]] = {}
