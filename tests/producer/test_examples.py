@@ -22,3 +22,11 @@ def test_the_example_settings_are_sound(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("JOBFERRY_CONFIG", str(EXAMPLES / "slurm.toml"))
     profile = load_settings().clusters["hpc1"]
     assert (profile.batch_type, profile.context_type) == ("Slurm", "Local")
+
+
+def test_the_example_shares_no_directory_with_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two users of one login node: the first must neither lock the second out, nor choose what runs."""
+    monkeypatch.chdir(EXAMPLES.parent)
+    machine = Submission.load(EXAMPLES / "submission.json").prepare().header.machine
+    assert machine is not None
+    assert Path(machine["remote_root"]).is_relative_to(Path.home())
