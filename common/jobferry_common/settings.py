@@ -102,6 +102,15 @@ class Stack(BaseModel):
     directory: Path | None = None  #: of its data; default: the XDG state directory
     start_seconds: float = Field(default=20.0, gt=0)  #: until a start counts as failed
 
+    @field_validator("directory")
+    @classmethod
+    def _known_user(cls, directory: Path | None) -> Path | None:
+        first = directory.parts[0] if directory and directory.parts else ""
+        if first.startswith("~") and os.path.expanduser(first) == first:  # noqa: PTH111 - Path's raises
+            msg = f"there is no user {first[1:]!r} here: expected ~/… or an absolute path"
+            raise ValueError(msg)
+        return directory
+
 
 class _Clusters(BaseModel):
     """The table of clusters: each of its keys holds a profile. Only messages need to know."""
@@ -180,7 +189,7 @@ class Settings(BaseSettings):
 def config_path() -> Path:
     """Return where the settings file is, or would be."""
     if named := os.environ.get(f"{_PREFIX}CONFIG"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))  # noqa: PTH111 - that of Path raises for an unknown ~user
     return Unix("jobferry").user_config_path / "config.toml"
 
 

@@ -149,7 +149,19 @@ class Inputs:
             if entry.is_dir():
                 yield from self._inside(entry.path, f"{prefix}{entry.name}/", above | {identity})
             else:
-                yield prefix + entry.name, self.digest(entry.path)
+                yield prefix + entry.name, self._member(entry.path)
+
+    def _member(self, path: str) -> str:
+        """Return the digest of what lies in a directory; a fault names it, not the directory."""
+        try:
+            return self.digest(path)
+        except FileNotFoundError:
+            msg = f"{path!r} is a link to what is not there"
+        except OSError as error:
+            msg = f"{path!r} cannot be read: {error.strerror}"
+        except ValueError as error:
+            msg = f"{path!r} {error}"
+        raise ValueError(msg) from None
 
 
 def _hash(handle: int) -> str:
@@ -172,16 +184,19 @@ def _reason(error: OSError | ValueError, directory: str, pattern: str) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         if not os.path.isdir(directory):  # noqa: PTH112
             return f"there is no directory {directory!r}"
+        path = os.path.join(directory, pattern)  # noqa: PTH118
+        if os.path.islink(path):  # noqa: PTH114
+            return f"is a link to {os.readlink(path)!r}, which is not there"  # noqa: PTH115
         words = "fits no file" if globbing.is_pattern(pattern) else "there is no such file"
         return f"{words} in {directory!r}{near_name(directory, pattern)}"
     return f"cannot be read: {error.strerror}"
 
 
 def near_name(directory: str, name: str) -> str:
-    """Return a hint at what may have been meant."""
+    """Return a hint at what may have been meant: never the name itself, which may be there but of another kind."""
     parent, base = os.path.split(os.path.join(directory, name))  # noqa: PTH118
     try:
-        names = os.listdir(parent)  # noqa: PTH208
+        names = [there for there in os.listdir(parent) if there != base]  # noqa: PTH208
     except OSError:
         return ""
     near = difflib.get_close_matches(base, names, n=1)

@@ -126,6 +126,8 @@ class _Work:
             return
         parent, name = os.path.split(self._source)
         what = f"there is no directory {self._source!r}{near_name(parent, name)}"
+        if os.path.exists(self._source):  # noqa: PTH110
+            what = f"{self._source!r} is no directory; expected the one that holds the tasks'"
         self._problems.append(Problem("work_base", what))
         self._raise_problems()
 

@@ -178,3 +178,12 @@ def test_where_a_secret_is_may_be_read_by_all(
     assert load_settings().clusters["hpc1"].remote_profile.secrets() == []
     monkeypatch.setenv("JOBFERRY_CLUSTERS__hpc1__REMOTE_PROFILE__PASSWORD", "geheim")
     assert load_settings().clusters["hpc1"].remote_profile.secrets() == ["password"]
+
+
+def test_directories_of_unknown_users_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBFERRY_STACK__DIRECTORY", "~nobody-has-this-name/x")
+    with pytest.raises(BadInput, match="there is no user 'nobody-has-this-name'"):
+        load_settings()
+    monkeypatch.setenv("JOBFERRY_CONFIG", "~nobody-has-this-name/x")
+    with pytest.raises(BadInput, match="no such file"):
+        load_settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -315,3 +316,31 @@ def test_a_found_name_with_a_line_break_is_refused_with_the_reason(work: Path) -
 def test_a_plain_dict_is_checked_before_its_files_are(work: Path) -> None:
     with pytest.raises(BadInput, match="did you mean 'task_list'"):
         prepare({"work_base": "work", "task_lst": []})
+
+
+def test_a_link_to_nothing_is_told_and_not_meant(work: Path) -> None:
+    (work / "work" / "task0" / "model").symlink_to("gone")
+    (problem,) = problems(work, task(0, forward_files=["model"]))
+    assert problem.endswith("'model': is a link to 'gone', which is not there")
+
+
+@pytest.mark.parametrize("name", ["pipe", "socket", "link"])
+def test_what_spoils_a_directory_is_named(work: Path, name: str) -> None:
+    place = work / "work" / "task0" / "d"
+    place.mkdir()
+    spoiler = place / name
+    if name == "pipe":
+        os.mkfifo(spoiler)
+    elif name == "link":
+        spoiler.symlink_to("gone")
+    else:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(spoiler))
+    (problem,) = problems(work, task(0, forward_files=["d"]))
+    assert f"/task0/d/{name}' " in problem
+
+
+def test_a_file_as_work_base_is_told_to_be_one(work: Path) -> None:
+    (problem,) = problems(work, work_base="work/graph.pb")
+    assert "graph.pb' is no directory" in problem
+    assert "did you mean" not in problem

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -104,7 +106,7 @@ def read(path: str | Path, parse: Parse, *, allow_ref: bool) -> tuple[str, Any]:
     Raises:
         BadInput: it cannot be read, or refers to another file though that is not allowed.
     """
-    file = Path(path).expanduser()
+    file = _expanded(path)
     data = _parsed(file, parse)
     return file.name, resolved(data, file.name, allow_ref=allow_ref, directory=file.parent)
 
@@ -152,8 +154,8 @@ class _Resolver:
         if fault is not None:
             self.problems.append(Problem(f"{self._where}: {_REF}", fault))
             return beside
-        file = directory / Path(name).expanduser()
-        file = file if file.exists() else Path(name)
+        file = directory / _expanded(name)
+        file = file if os.path.exists(file) else Path(name)  # noqa: PTH110 - that of Path raises for some names
         content = self.value(_parsed(file, parser_of(file)), file.parent, (*way, str(file)))
         if not isinstance(content, dict):
             return content
@@ -171,9 +173,22 @@ class _Resolver:
         return None
 
 
+def _expanded(path: str | Path) -> Path:
+    """Return a path without its ~; one of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises
+
+
+def _text(file: Path) -> str:
+    with file.open(encoding="utf-8-sig") as source:
+        if stat.S_ISCHR(os.fstat(source.fileno()).st_mode) and not source.isatty():
+            msg = "is a device; expected a file"  # /dev/zero has no end
+            raise ValueError(msg)
+        return source.read()
+
+
 def _parsed(file: Path, parse: Parse) -> Any:  # noqa: ANN401
     try:
-        return parse(file.read_text(encoding="utf-8-sig"))
+        return parse(_text(file))
     except FileNotFoundError:
         what = f"no such file{_near(file)}"
     except UnicodeDecodeError:

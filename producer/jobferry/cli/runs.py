@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 _COLUMNS = ("run", "state", "jobs", "states", "results", "cluster", "accepted", "name")
 _JOB_COLUMNS = ("job", "state", "try", "id", "since", "outcome", "code", "reason")
 _MANY_JOBS = 20
+_MOST_RUNS = 1_000_000
 
 
 def status(
     run: MaybeRun = None,
     *,
     jobs: Annotated[bool, typer.Option("--jobs", help="List every job of the run.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many runs.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=_MOST_RUNS, help="Show at most so many runs.")
+    ] = 50,
     json: Json = False,
 ) -> None:
     """Show the recent runs, or one run with its jobs."""

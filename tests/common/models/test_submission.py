@@ -229,3 +229,22 @@ def test_clean_may_be_a_word_or_a_truth_value(given: object, meant: str) -> None
 def test_another_word_for_clean_is_refused() -> None:
     with pytest.raises(BadInput, match="on_success"):
         clean_policy("sometimes")
+
+
+@pytest.mark.parametrize("name", ["~nobody-has-this-name/s.json", "a" * 300, "a/" * 3000, "\0"])
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str) -> None:
+    for path, allow in ((name, False), (_referring(tmp_path, name), True)):
+        with pytest.raises(BadInput):
+            Submission.load_from_file(path, allow_ref=allow)
+
+
+def test_a_device_is_not_read_to_its_end(tmp_path: Path) -> None:
+    for path, allow in (("/dev/zero", False), (_referring(tmp_path, "/dev/zero"), True)):
+        with pytest.raises(BadInput, match="is a device"):
+            Submission.load_from_file(path, allow_ref=allow)
+
+
+def _referring(directory: Path, name: str) -> Path:
+    file = directory / "s.json"
+    file.write_text(json.dumps({"$ref": name}), encoding="utf-8")
+    return file

@@ -321,3 +321,9 @@ def test_events_of_everything_name_their_runs(
     stage.deliver(one, RunState.CANCELLED)
     lines = jobferry("events", "--json").json_lines
     assert {event["run"] for event in lines} == {one, two}
+
+
+def test_a_limit_that_no_broker_takes_is_refused(jobferry: Command) -> None:
+    done = jobferry("status", "--limit", "9" * 20)
+    assert done.code == 2
+    assert "--limit" in done.err
