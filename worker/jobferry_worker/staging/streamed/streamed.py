@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import posixpath
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import StagingError
@@ -49,6 +49,7 @@ class Streamed:
     ) -> None:
         """Send what the cluster's cache lacks, and have everything placed."""
         source_must_exist(header)
+        _must_be_its_own(layout)
         with told("bring", layout.base):
             Sending(self._far, header, layout, self._up, self._renew).send(pages)
 
@@ -66,8 +67,17 @@ class Streamed:
 
     def clean(self, layout: Layout) -> None:
         """Remove the run's directory and its marks, and what nobody used for long."""
-        if Path(layout.base).name != layout.run or not layout.base.startswith(f"{layout.root}/"):
-            msg = f"{layout.base} is not the directory of run {layout.run}; it is left alone"
-            raise StagingError(msg)
+        _must_be_its_own(layout)
         with told("remove", layout.base):
             self._far.ask("clean", layout.root, layout.run, str(_UNUSED_DAYS), stdin=b"")
+
+
+def _must_be_its_own(layout: Layout) -> None:
+    """See that nothing else can be in a run's directory: it is removed as a whole.
+
+    Raises:
+        StagingError: it is another directory.
+    """
+    if not layout.run or layout.base != posixpath.join(layout.root, layout.run):
+        msg = f"{layout.base} is not the directory of run {layout.run}; it is left alone"
+        raise StagingError(msg)
