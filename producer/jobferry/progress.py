@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from jobferry_common.messages import is_inline
@@ -37,6 +38,8 @@ _ORDER = (
 _LINE_SECONDS = 10.0
 _WINDOW_SECONDS = 30.0
 _ENOUGH_SECONDS = 1.0
+#: true while it is shown that something goes on: two lines that change would garble each other
+_working: ContextVar[bool] = ContextVar("working", default=False)
 
 
 def ended(record: RunRecord) -> int:
@@ -127,14 +130,18 @@ class Progress:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show that something goes on that may take longer than a second; only on a terminal."""
-    if not sys.stderr.isatty():
+    """Show that something goes on that may take longer than a second; only on a terminal, and the outermost."""
+    if _working.get() or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(what):
-        yield
+    token = _working.set(True)
+    try:
+        with Console(stderr=True).status(what):
+            yield
+    finally:
+        _working.reset(token)
 
 
 def why_waiting(record: RunRecord, cluster: ClusterRecord | None, worker: str | None) -> str:

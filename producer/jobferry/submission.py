@@ -288,7 +288,10 @@ class Submission:
         if dry_run:
             self._print_scripts()
             return self.serialize()
-        handle = self.submit()
+        from jobferry.progress import working
+
+        with working("checking files and handing over"):
+            handle = self.submit()
         if not exit_on_submit:
             _wait(handle)
         return self.serialize(if_static=False)

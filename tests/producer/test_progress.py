@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobferry.progress import Pace, Progress, states, why_waiting
+from jobferry.progress import Pace, Progress, states, why_waiting, working
 from jobferry_common.ledger.records import ClusterRecord, RunRecord
 from jobferry_common.names import ClusterName, RunId, SubmissionId
 from jobferry_common.states import JobState, ResultsState, RunState
@@ -92,6 +92,18 @@ def test_another_pace_alone_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
             now += 20.0
             progress.show(record)
     assert len(out.getvalue().splitlines()) == 2
+
+
+def test_of_things_within_each_other_the_outermost_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = Terminal()
+    monkeypatch.setattr("sys.stderr", out)
+    for _ in range(2):
+        with working("handing over"), working("starting a broker"):
+            pass
+    assert out.getvalue().count("handing over") >= 2
+    assert "starting" not in out.getvalue()
 
 
 def test_a_terminal_shows_a_bar() -> None:

@@ -76,10 +76,12 @@ def retry(
     """Run again what a run left unfinished."""
     from jobferry.cli.watch import follow
     from jobferry.client import connect
+    from jobferry.progress import working
 
     with connect() as client:
         old = client.handle(run)
-        new = old.retry()
+        with working(f"handing the rest of {old.id} over"):
+            new = old.retry()
         note(f"run {new.id} goes on where {old.id} stopped: {new.taken_over} tasks are taken over")
         if wait:
             follow(new, json=json)

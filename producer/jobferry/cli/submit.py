@@ -60,16 +60,20 @@ def submit(  # noqa: PLR0913 - its options
 
 
 def _read(file: Path, cluster: str | None, *, allow_ref: bool) -> Submission:
+    from jobferry.progress import working
     from jobferry.submission import Submission
 
-    return Submission.load(file, allow_ref=allow_ref, cluster=cluster)
+    with working(f"reading {file}"):
+        return Submission.load(file, allow_ref=allow_ref, cluster=cluster)
 
 
 def _preview(submission: Submission, *, json: bool) -> None:
     from jobferry.preview import preview
+    from jobferry.progress import working
     from jobferry_common.settings import load_settings
 
-    scripts = preview(submission.prepare(), load_settings())
+    with working("checking files"):
+        scripts = preview(submission.prepare(), load_settings())
     if json:
         print_json(scripts)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +38,31 @@ def test_submit_hands_over_and_prints_the_run(
     assert (done.code, done.out) == (0, f"{run.id}\n")
     assert run.name == "greetings"
     assert run.jobs == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (("--no-wait",), ["reading", "checking files", "handing over"]),
+        (("--dry-run",), ["reading", "checking files"]),
+    ],
+)
+def test_what_takes_long_for_many_tasks_is_shown(
+    jobferry: Command,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    shown: list[str],
+) -> None:
+    told: list[str] = []
+
+    def working(what: str) -> nullcontext[None]:
+        told.append(what.removesuffix(f" {file}"))
+        return nullcontext()
+
+    monkeypatch.setattr("jobferry.progress.working", working)
+    assert jobferry("submit", str(file), *options).code == 0
+    assert told == shown
 
 
 def test_submit_as_json_prints_the_run(jobferry: Command, file: Path) -> None:
