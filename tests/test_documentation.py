@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from jobferry.cli.main import app
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = sorted(
@@ -35,6 +39,34 @@ def test_make_commands_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"(?:`|^    )make ([a-z-]+)", page.read_text(), re.M))
     assert named <= known
+
+
+def _commands(group: TyperGroup) -> set[str]:
+    """Return what stands behind the name of a program: `status`, `cluster`, `cluster list`."""
+    inner = {
+        f"{name} {below}"
+        for name, command in group.commands.items()
+        if isinstance(command, TyperGroup)
+        for below in command.commands
+    }
+    return {*group.commands, *inner}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_of_jobferry_exist(page: Path) -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    known = _commands(group)
+    words = r"(?:`|^    |\$ )jobferry ((?:cluster )?[a-z]+)"
+    assert set(re.findall(words, page.read_text(), re.M)) <= known
+
+
+def test_the_readme_lists_every_command() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    table = re.findall(r"^\| (.*`.*`) \|", (ROOT / "README.md").read_text(), re.M)
+    shown = set(re.findall(r"`(?:jobferry )?([a-z]+)", " ".join(table)))
+    assert set(group.commands) - shown == set()
 
 
 def test_the_table_of_keys_is_the_ledgers() -> None:

@@ -1,8 +1,9 @@
-"""The demonstration of `make demo`, ended before it is over: nothing of it stays behind."""
+"""The demonstration of `make demo`: it shows what it promises, and nothing of it stays behind, ended early or not."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -29,6 +30,17 @@ def demo(short_path: Path, tmp_path: Path) -> Iterator[Process]:
     process = Process([sys.executable, str(PROGRAM)], log=tmp_path / "log", env=environment)
     yield process
     process.stop(60)
+
+
+def test_the_demonstration_shows_work_a_retry_and_results(demo: Process, short_path: Path) -> None:
+    assert demo.wait(120) == 0, demo.text()
+    text = demo.text()
+    assert "attempt 1 failed with exit code 3: it is tried again" in text
+    assert "All 4 jobs finished" in text
+    results = text.partition("The words that the tasks counted:")[2].partition("Stopping")[0]
+    assert len(re.findall(r"^  \w+ +\d+$", results, re.M)) == 8
+    assert len(re.findall(r"^  \S*jobferry \w+ .*   \w", text, re.M)) == 3, "commands to go on with"
+    assert not list(short_path.iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
