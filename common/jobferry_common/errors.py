@@ -69,6 +69,14 @@ class BadInput(UserError):  # noqa: N818 - reads better than ...Error
         lines = [str(problem) for problem in problems]
         super().__init__("\n".join([*lines, next_step] if next_step else lines))
         self.problems = tuple(problems)
+        self.next_step = next_step
+
+    def within(self, where: str) -> BadInput:
+        """Return it with the name of the input before each path; itself if that has no name."""
+        if not where:
+            return self
+        named = [Problem(f"{where}: {problem.where}", problem.what) for problem in self.problems]
+        return BadInput(named, self.next_step)
 
 
 class UnknownId(UserError):  # noqa: N818

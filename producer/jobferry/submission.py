@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jobferry.prepare import prepare
 from jobferry_common.document import group_size, in_job_order
+from jobferry_common.errors import BadInput
 from jobferry_common.models import reading
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.resources import Resources
@@ -99,6 +100,7 @@ class Submission:
         self.previous_submission_hash = previous_submission_hash
         self.belonging_jobs: list[Job] = []
         self.handle: Handle | None = None  #: of the last submit
+        self._file = ""  #: where it was read from, for messages
         if isinstance(machine, Resources):
             self.resources = resources or machine
         elif machine is not None:
@@ -125,7 +127,9 @@ class Submission:
         label, data = reading.read_file(path, allow_ref=allow_ref)
         if cluster is not None and isinstance(data, dict):
             data = _elsewhere(data, cluster)
-        return cls.of(Model.load_from_dict(data, where=label))
+        submission = cls.of(Model.load_from_dict(data, where=label))
+        submission._file = label  # noqa: SLF001 - our own class
+        return submission
 
     @classmethod
     def load_from_json(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
@@ -236,7 +240,11 @@ class Submission:
         from jobferry.stack.secrets import Keeper
 
         given = keep or Keeper(write=False)
-        return prepare(self.model(), clean=clean_policy(self.clean), clusters=clusters, keep=given)
+        model, clean = self.model(), clean_policy(self.clean)
+        try:
+            return prepare(model, clean=clean, clusters=clusters, keep=given)
+        except BadInput as error:
+            raise error.within(self._file) from None
 
     @property
     def submission_hash(self) -> str:

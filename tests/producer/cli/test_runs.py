@@ -65,6 +65,19 @@ def test_what_takes_long_for_many_tasks_is_shown(
     assert told == shown
 
 
+def test_what_is_missing_is_told_by_file_and_path(jobferry: Command, file: Path) -> None:
+    data = json.loads(file.read_text())
+    data["task_list"][1]["forward_files"] = ["inn"]
+    data["task_list"][0]["forward_files"] = ["no"]
+    file.write_text(json.dumps(data))
+    done = jobferry("submit", str(file))
+    assert done.code == 2
+    first, second = done.err.splitlines()
+    assert first.startswith("jobferry: submission.json: task_list[0].forward_files: 'no': there is")
+    assert "submission.json: task_list[1].forward_files: 'inn'" in second
+    assert "did you mean 'in'?" in second
+
+
 def test_submit_as_json_prints_the_run(jobferry: Command, file: Path) -> None:
     done = jobferry("submit", str(file), "--no-wait", "--json")
     assert done.json["state"] == "accepted"
