@@ -9,11 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import paramiko
 import pytest
 
 from jobferry_common.errors import HostUnreachable
 from jobferry_common.files import NewFile
 from jobferry_worker.hosts.ssh import SshHost
+from jobferry_worker.hosts.ssh.channel import open_session
 from jobferry_worker.hosts.streams import TIMED_OUT
 from tests.testbed.link import Link
 from tests.testbed.processes import lives, wait_until
@@ -218,21 +220,56 @@ def test_a_server_that_allows_one_session_is_enough_for_commands(
     host.close()
 
 
+def test_each_thread_is_told_that_there_is_no_room(
+    host_of: Callable[..., SshHost],
+) -> None:
+    host = host_of("MaxSessions 0")
+    threads = 8
+    begun = threading.Barrier(threads)
+    transport = host._connection.transport()
+
+    def ask(_: int) -> None:
+        begun.wait()
+        for _ in range(20):
+            with pytest.raises(paramiko.ChannelException):
+                open_session(transport, timeout=60)
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert list(pool.map(ask, range(threads))) == [None] * threads
+    host.close()
+
+
 def test_the_environment_is_that_of_a_login_without_its_noise(
     host_of: Callable[..., SshHost], tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
+    home = tmp_path / "sshd0/home"
+    home.mkdir(parents=True)
     (home / ".bash_profile").write_text(
         f"{_GARBAGE}\nread answer\nexport PATH=/opt/site/bin:$PATH SITE='two words'\n"
         "set -u\ncd() { false; }\nexport -f cd\ntrap 'echo trapped' EXIT\nexport LC_ALL=C.UTF-8\n"
     )
-    host = host_of(f'SetEnv HOME={home}\nForceCommand HOME={home} sh -c "$SSH_ORIGINAL_COMMAND"')
+    host = host_of('ForceCommand exec sh -c "$SSH_ORIGINAL_COMMAND"')
     script = 'echo "$SITE $LC_ALL ${PATH%%:*}"; pwd'
     done = host.run(("sh", "-c", script), limit=LIMIT, directory="/")
     assert (done.stdout, done.stderr) == ("two words C.UTF-8 /opt/site/bin\n/\n", "")
     with host.output(("sh", "-c", 'echo "${PATH%%:*}"'), silence=LIMIT) as output:
         assert output.read() == b"/opt/site/bin\n"
+    host.close()
+
+
+def test_a_login_that_waits_is_told_in_words(
+    host_of: Callable[..., SshHost], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobferry_worker.hosts.ssh.shell.START_SECONDS", 2.0)
+    profile = tmp_path / "sshd0/home/.bash_profile"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("while ! [ -e ~/go ]; do sleep 0.1; done\n")
+    host = host_of("X11Forwarding no")
+    with pytest.raises(HostUnreachable, match=r"no shell could be started: .*~/\.bashrc"):
+        host.run(("true",), limit=LIMIT)
+    profile.with_name("go").touch()
+    monkeypatch.undo()
+    assert host.run(("echo", "again"), limit=LIMIT).checked() == "again\n"
     host.close()
 
 

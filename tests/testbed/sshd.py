@@ -48,6 +48,8 @@ class SshServer:
         host_keys: the kinds of keys that it shows, in its order.
         address: what it listens on.
         options: lines of its configuration, over ours.
+        env: environment of what runs there. The user's home is an empty directory unless HOME is here: what starts
+            with a shell of this machine's user, such as a version manager that waits for a lock, is no part of a test.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class SshServer:
         host_keys: Sequence[str] = ("ed25519",),
         address: str = "127.0.0.1",
         options: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.address = address
@@ -67,6 +70,9 @@ class SshServer:
         self.authorized_keys = directory / "authorized_keys"
         #: the server's own public keys, as known_hosts has them
         self.known_hosts = directory / "known_hosts"
+        #: home directory of the user there
+        self.home = directory / "home"
+        self.env = {"HOME": str(self.home), **(env or {})}
         self._options = {**_CONFIG, **(options or {})}
         self._kinds = tuple(host_keys)
         self._process: Process | None = None
@@ -81,7 +87,7 @@ class SshServer:
 
     def start(self) -> None:
         """Make the keys that are missing, start the server and wait until it listens."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         if not self.key.exists():
             make_key(self.key)
             self.authorized_keys.write_text(self.key.with_suffix(".pub").read_text())
@@ -151,6 +157,8 @@ class SshServer:
             "ListenAddress": self.address,
             "PidFile": f"{self.directory}/sshd.pid",
             "AuthorizedKeysFile": str(self.authorized_keys),
+            # the first line of it counts alone
+            "SetEnv": " ".join(f'"{name}={value}"' for name, value in self.env.items()),
         }
         lines = [f"{key} {value}" for key, value in {**own, **self._options}.items()]
         lines += [f"HostKey {self.host_key(kind)}" for kind in self._kinds]

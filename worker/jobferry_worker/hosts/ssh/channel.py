@@ -1,6 +1,6 @@
 r"""A session channel that sends while it receives, and never waits for longer than it was told.
 
-wire = Wire(transport.open_session())
+wire = Wire(open_session(transport, timeout=60))
 wire.channel.exec_command("exec /bin/sh")
 left = wire.move(memoryview(b"echo hello\n"), until=time.monotonic() + 5)     # what was not sent yet
 wire.stdout, wire.stderr                                                      # what came
@@ -25,6 +25,31 @@ _AGAIN_SECONDS: Final = 0.02
 EMPTY: Final = memoryview(b"")
 #: what paramiko raises when a channel or its connection is gone
 BROKEN: Final = (OSError, EOFError, paramiko.SSHException)
+
+_NO_ROOM: Final = 2  # SSH_OPEN_CONNECT_FAILED, as OpenSSH says it
+
+
+def open_session(
+    transport: paramiko.Transport,
+    *,
+    timeout: float,
+    window_size: int | None = None,
+    max_packet_size: int | None = None,
+) -> paramiko.Channel:
+    """Open a channel, in time.
+
+    Raises:
+        paramiko.ChannelException: the server allows no more of them. paramiko keeps this reason once for all threads,
+            so that the second of two that ask at the same moment would be told none.
+    """
+    try:
+        return transport.open_session(window_size, max_packet_size, timeout)
+    except paramiko.ChannelException:
+        raise
+    except paramiko.SSHException as error:
+        if transport.is_active() and "Unable to open channel" in str(error):
+            raise paramiko.ChannelException(_NO_ROOM, "Connect failed") from error
+        raise
 
 
 class Wire:

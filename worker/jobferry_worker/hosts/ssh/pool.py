@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import paramiko
 
 from jobferry_common.errors import HostUnreachable
-from jobferry_worker.hosts.ssh.channel import BROKEN
+from jobferry_worker.hosts.ssh.channel import BROKEN, open_session
 from jobferry_worker.hosts.ssh.shell import (
     START_SECONDS,
     Shell,
@@ -150,7 +150,7 @@ class Shells:
         until = time.monotonic() + PROBE_SECONDS + _GRACE_SECONDS
         try:
             with self.watch.over(transport, until):
-                transport.open_session(timeout=PROBE_SECONDS).close()
+                open_session(transport, timeout=PROBE_SECONDS).close()
         except paramiko.ChannelException:  # it answers that it has no room
             return True
         except BROKEN:

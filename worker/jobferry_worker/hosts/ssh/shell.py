@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from jobferry_common.scripts.quoting import word
-from jobferry_worker.hosts.ssh.channel import BROKEN, EMPTY, Wire
+from jobferry_worker.hosts.ssh.channel import BROKEN, EMPTY, Wire, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ class Shell:
             opening: a command.
         """
         try:
-            channel = transport.open_session(timeout=START_SECONDS)
+            channel = open_session(transport, timeout=START_SECONDS)
             shell = cls(Wire(channel), transport, is_reachable)
             channel.settimeout(START_SECONDS)
             channel.exec_command("exec /bin/sh")
@@ -118,6 +118,9 @@ class Shell:
         except BROKEN as error:
             msg = f"no shell could be started: {_words(error)}"
             raise ShellGone(msg) from error
+        except ShellSilent as error:
+            msg = f"no shell could be started: {error}; ~/.bashrc or ~/.profile there may wait for something"
+            raise ShellSilent(msg) from error
         return shell
 
     @property
