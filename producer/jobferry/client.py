@@ -10,6 +10,7 @@ Without a configured broker, `connect` starts the embedded stack, or joins the o
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cached_property
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from jobferry_common.settings import Settings
 
 _log = logging.getLogger(__name__)
+#: between two looks at whether the embedded stack still lives
+_CHECK_SECONDS = 2.0
 
 
 def connect(
@@ -63,16 +66,17 @@ def connect(
     chosen = load_settings() if settings is None else settings
     if broker is not None:
         chosen = chosen.with_broker(broker)
-    return Client(_with_broker(chosen, start=start))
+    return Client(_with_broker(chosen, start=start), embedded=chosen.broker is None)
 
 
 def default_client() -> Client:
     """Return the client that submissions of this process share; a new one when the settings changed."""
-    settings = _with_broker(load_settings(), start=True)
+    chosen = load_settings()
+    settings = _with_broker(chosen, start=True)
     for client in _shared:
         if client.settings == settings:
             return client
-    _shared[:] = [Client(settings)]
+    _shared[:] = [Client(settings, embedded=chosen.broker is None)]
     return _shared[0]
 
 
@@ -98,8 +102,10 @@ def _embedded(settings: Settings, *, start: bool) -> str:
 class Client:
     """Ledger, events and hints of one broker; safe to share between threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, embedded: bool = False) -> None:
         self.settings = settings  #: with the broker's URL in it
+        self.embedded = embedded  #: the broker is the embedded stack's
+        self._checked_at = time.monotonic()
         self.kept = Kept.of(settings)
         self.shown = BrokerUrl.parse(settings.broker or "").shown  #: the broker, without password
         self._served: set[str] = set()
@@ -160,6 +166,20 @@ class Client:
         with guarded(self.shown):
             send(self.redis, self.settings, task, [cluster, about])
 
+    def keep_up(self) -> None:
+        """Start the embedded stack again if it was killed: who waits on it would wait for ever.
+
+        Raises:
+            BrokerUnreachable: it cannot be started.
+        """
+        if not self.embedded or time.monotonic() < self._checked_at + _CHECK_SECONDS:
+            return
+        from jobferry import stack
+
+        self._checked_at = time.monotonic()
+        if stack.revive(self.settings):
+            _log.warning("The embedded stack was killed: it was started again.")
+
     def know(self, cluster: str) -> None:
         """Refuse a cluster that is neither set here nor was ever served.
 
@@ -192,7 +212,9 @@ class Client:
         """Return why a run does not go on, if its cluster is the reason."""
         clusters = self.ledger.clusters()
         known = next((known for known in clusters if known.name == record.cluster), None)
-        return why_waiting(record, known, self.worker_of(record.cluster))
+        worker = self.worker_of(record.cluster)
+        own = self.embedded and record.cluster in self.settings.clusters
+        return why_waiting(record, known, worker, embedded=own)
 
     def places(self, header: Header, run: RunId) -> Places:
         """Return where the run's files are, as far as this machine sees them."""

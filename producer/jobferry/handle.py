@@ -126,6 +126,7 @@ class Handle:
             block = 0.0 if done else patience.at_most(pause)
 
     def _look(self, after: str, block: float) -> tuple[list[Event], RunRecord]:
+        self.client.keep_up()
         try:
             events = self.client.events(self._run, after, block)
         except UnknownId:

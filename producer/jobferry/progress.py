@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from jobferry_common.messages import is_inline
-from jobferry_common.states import JobState, ResultsState
+from jobferry_common.states import JobState, ResultsState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,22 +144,27 @@ def working(what: str) -> Iterator[None]:
         _working.reset(token)
 
 
-def why_waiting(record: RunRecord, cluster: ClusterRecord | None, worker: str | None) -> str:
+def why_waiting(
+    record: RunRecord, cluster: ClusterRecord | None, worker: str | None, *, embedded: bool = False
+) -> str:
     """Return why a run does not go on, if its cluster is the reason.
 
     Args:
         record: the run.
         cluster: what is known of its cluster; None if no worker ever announced it.
         worker: who serves the cluster now; None when nobody does.
+        embedded: the embedded stack's worker should.
     """
     if record.results is ResultsState.DEPOT:
         return f"its results are in the depot: `jobferry fetch {record.id}` on the machine of {record.owner}"
     if record.state.is_final:
-        return "fetching results"
+        # all is done, so that a reason can only be of its results: a full disk here, for one
+        why = record.reason if record.state is RunState.FINISHED else ""
+        return f"fetching results: {why}" if why else "fetching results"
     if worker is None:
         own = (
             "jobferry up"
-            if is_inline(record.cluster)
+            if embedded or is_inline(record.cluster)
             else f"jobferry worker --cluster {record.cluster}"
         )
         return f"no worker serves {record.cluster}: {own}"

@@ -130,5 +130,15 @@ def test_a_waiting_run_says_when_its_cluster_is_the_reason(
     assert why_waiting(RUN, cluster, worker) == words
 
 
+def test_the_embedded_stack_is_what_serves_its_clusters() -> None:
+    words = why_waiting(RUN, None, None, embedded=True)
+    assert words == "no worker serves alpha: jobferry up"
+
+
 def test_a_run_that_ended_waits_for_its_results_only() -> None:
     assert why_waiting(replace(RUN, state=RunState.FINISHED), None, None) == "fetching results"
+
+
+def test_what_keeps_results_away_is_shown() -> None:
+    record = replace(RUN, state=RunState.FINISHED, reason="no space left here")
+    assert why_waiting(record, None, "w:1") == "fetching results: no space left here"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import RedisError
 
+from jobferry import connect as client_of
 from jobferry import stack
 from jobferry.doctor import examine
 from jobferry.stack.home import Home
@@ -21,6 +22,7 @@ from jobferry_common.broker import connect
 from jobferry_common.errors import BrokerUnreachable
 from jobferry_common.settings import Settings, load_settings
 from tests.testbed.processes import checked, lives, wait_until
+from tests.testbed.work import PATIENCE, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +157,34 @@ def test_what_a_killed_supervisor_left_behind_is_no_hindrance(settings: Settings
     assert stack.up(settings).runs
     assert supervisor(settings) != old
     wait_until(lambda: not lives(worker), "the orphaned worker has ended")
+
+
+@pytest.mark.parametrize("server", ["stays", "dies"])
+def test_who_waits_starts_a_killed_stack_again(
+    settings: Settings, tmp_path: Path, server: str
+) -> None:
+    """The supervisor of a waiting run is killed, and no other command comes to mend it."""
+    work = Work(tmp_path, ["sleep 6; cat in > out"])
+    place = {"batch_type": "Shell", "context_type": "LazyLocal", "local_root": str(tmp_path)}
+    handle = work.submission(machine=place).submit(client=client_of(settings=settings))
+    wait_until(work.log.exists, "the task runs")
+    old, broker = supervisor(settings), child(settings, "server")
+    os.kill(old, signal.SIGKILL)
+    if server == "dies":
+        os.kill(broker, signal.SIGKILL)
+    wait_until(lambda: not is_alive(Home.of(settings)), "its lock is free")
+    assert handle.result(PATIENCE).ok
+    assert supervisor(settings) != old
+    assert work.starts() == [1]
+    handle.client.close()
+
+
+def test_who_waits_leaves_a_stack_alone_that_was_stopped(settings: Settings) -> None:
+    client = client_of(settings=settings)
+    stack.down(settings)
+    client.close()
+    assert not stack.revive(settings)
+    assert not stack.status(settings).runs
 
 
 def test_it_ends_by_itself_when_nobody_needs_it(

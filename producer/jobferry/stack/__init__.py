@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jobferry.stack.record import Record
     from jobferry_common.settings import Settings
 
-__all__ = ["Status", "down", "ensure", "ensure_broker", "status", "up"]
+__all__ = ["Status", "down", "ensure", "ensure_broker", "revive", "status", "up"]
 
 _BUSY: Final = "Another command is starting or stopping the embedded stack"
 
@@ -83,6 +83,20 @@ def ensure_broker(settings: Settings) -> str:
             if not _serves(home, settings):
                 _start(home, settings)
     return home.url()
+
+
+def revive(settings: Settings) -> bool:
+    """Start a stack again whose supervisor was killed; what ended as it should leaves no record and stays away.
+
+    Raises:
+        BrokerUnreachable: it cannot be started.
+    """
+    home = Home.of(settings)
+    record = read_record(home)
+    if record is None or not record.is_here or is_alive(home):
+        return False
+    ensure_broker(settings)
+    return True
 
 
 def up(settings: Settings) -> Status:

@@ -72,15 +72,16 @@ def launch(home: Home) -> Callable[[], str | None]:
 
     def failure() -> str | None:
         try:
-            ended, _ = os.waitpid(pid, os.WNOHANG)
+            ended, how = os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
-            ended = pid
+            ended, how = pid, 0
         if ended != pid:
             return None
         with log.open("rb") as file:
             file.seek(known)
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
-        return "\n".join(lines[-_SHOWN_LINES:]) or "it ended without a word"
+        by = f" by signal {os.WTERMSIG(how)}" if os.WIFSIGNALED(how) else ""
+        return "\n".join(lines[-_SHOWN_LINES:]) or f"it was ended{by} without a word; try again"
 
     return failure
 
