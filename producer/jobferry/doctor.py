@@ -8,6 +8,7 @@ Nothing is started or changed by looking, but that a new depot gets its id.
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -68,11 +69,21 @@ def _embedded(settings: Settings) -> tuple[Finding, str | None]:
 
     status = stack.status(settings)
     elsewhere = status.host is not None and not status.runs
-    step = "Work there, or set `broker`." if elsewhere else ""
+    step = "Work there, or set `broker`." if elsewhere else _room(status.directory)
     return (
-        Finding(ok=not elsewhere, name="embedded stack", what=str(status), next_step=step),
+        Finding(ok=not step, name="embedded stack", what=str(status), next_step=step),
         status.url,
     )
+
+
+def _room(directory: str) -> str:
+    """Return what to do about a full disk: a server that cannot write there ends, and looks merely silent."""
+    from jobferry.stack.server import LEAST_FREE_BYTES
+
+    free = shutil.disk_usage(directory).free
+    if free >= LEAST_FREE_BYTES:
+        return ""
+    return f"Make room there: {free // 2**20} MB are free, its broker wants {LEAST_FREE_BYTES // 2**20} MB."
 
 
 def _broker(settings: Settings, url: str) -> Iterator[Finding]:

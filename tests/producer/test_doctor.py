@@ -10,7 +10,7 @@ from jobferry.doctor import examine
 from jobferry_common import messages
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.models.cluster import ClusterProfile
-from jobferry_common.settings import Settings
+from jobferry_common.settings import Settings, Stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +81,11 @@ def test_the_depot_is_looked_at_where_one_is_set(settings: Settings, tmp_path: P
         chosen = settings.model_copy(update={"depot": DepotSettings(url=url)})
         found = {finding.name: finding for finding in examine(chosen)}["depot"]
         assert (found.ok, url in found.what) == (well, True)
+
+
+def test_a_disk_that_is_full_is_told(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobferry.stack.server.LEAST_FREE_BYTES", 2**62)
+    _, finding = examine(Settings(stack=Stack(directory=short_path / "stack")))
+    assert (finding.name, finding.ok) == ("embedded stack", False)
+    assert "Make room there" in finding.next_step
+    assert str(short_path / "stack") in finding.what
