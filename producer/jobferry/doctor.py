@@ -41,6 +41,7 @@ class Finding:
     name: str  #: what was looked at: "broker", "worker of hpc1"
     what: str  #: how it is
     next_step: str = ""  #: what to do about it; empty when it is well
+    exit_code: int = 1  #: of a command that ends with it when it is not well
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -58,7 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             finding, url = _embedded(settings)
         except JobferryError as error:
-            finding, url = Finding(ok=False, name="embedded stack", what=str(error)), None
+            finding, url = _failed("embedded stack", error), None
         yield finding
     if url is not None:
         yield from _broker(settings, url)
@@ -99,7 +100,11 @@ def _broker(settings: Settings, url: str) -> Iterator[Finding]:
             finally:
                 redis.close()
     except JobferryError as error:
-        yield Finding(ok=False, name="broker", what=str(error))
+        yield _failed("broker", error)
+
+
+def _failed(name: str, error: JobferryError) -> Finding:
+    return Finding(ok=False, name=name, what=str(error), exit_code=error.exit_code)
 
 
 def _server(redis: Redis) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from jobferry.cli.options import Json
-from jobferry.cli.show import note, print_json
+from jobferry.cli.show import fields, note, print_json
 
 if TYPE_CHECKING:
     from jobferry_common.settings import Settings
@@ -38,21 +38,22 @@ def down(*, json: Json = False) -> None:
 
 
 def doctor(*, json: Json = False) -> None:
-    """Check settings, broker and workers; say what to do."""
+    """Check settings, broker and workers; say what to do.
+
+    The exit code is 0 if all is well, 3 if the broker does not answer, else 1.
+    """
     from jobferry import doctor as checks
     from jobferry_common.settings import load_settings
 
-    good = True
     findings = []
     for finding in checks.examine(load_settings()):
         findings.append(finding)
-        good = good and finding.ok
         if not json:
             typer.echo(str(finding))
     if json:
-        print_json(findings)
-    if not good:
-        raise typer.Exit(1)
+        print_json([fields(finding, "ok", "name", "what", "next_step") for finding in findings])
+    if code := max((finding.exit_code for finding in findings if not finding.ok), default=0):
+        raise typer.Exit(code)
 
 
 def config(*, json: Json = False) -> None:

@@ -130,6 +130,17 @@ def test_a_broker_that_is_away_is_3(
     assert "does not answer" in done.err
 
 
+def test_for_the_doctor_too_a_broker_that_is_away_is_3(
+    jobferry: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JOBFERRY_BROKER", f"redis+socket://{tmp_path}/none.sock")
+    done = jobferry("doctor")
+    assert done.code == 3
+    assert "FAILED  broker" in done.out
+    last = jobferry("doctor", "--json").json[-1]
+    assert (last["ok"], last["name"]) == (False, "broker")
+
+
 def test_the_installed_command_leaves_no_traceback_when_interrupted(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import jobferry.client, time\n"
