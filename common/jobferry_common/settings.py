@@ -34,6 +34,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from jobferry_common import secrets
 from jobferry_common.broker_url import BrokerUrl
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.errors import BadInput, Problem
@@ -225,7 +226,7 @@ def _exposed(settings: Settings, path: Path, environment: Mapping[str, Any]) -> 
             if not _is_from(environment, where) and (mode := path.stat().st_mode & 0o777) & 0o077:
                 what = (
                     f"others can read this file (its mode is {mode:04o}); do: chmod 600 {path}, or say here where "
-                    "the secret is: env:NAME, file:PATH or keyring:SERVICE/USER"
+                    f"the secret is: {secrets.EXPECTED}"
                 )
                 yield Problem(f"{path}: {where}", what)
 

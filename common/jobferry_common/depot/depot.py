@@ -13,11 +13,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from jobferry_common import secrets
 from jobferry_common.depot.books import Books
 from jobferry_common.depot.folder import Folder
 from jobferry_common.depot.in_broker import InBroker
 from jobferry_common.depot.manifest import Manifest
-from jobferry_common.depot.secret import revealed
 from jobferry_common.depot.settings import BROKER, FOLDER
 from jobferry_common.depot.store import told
 from jobferry_common.errors import DamagedObject, DepotError, NotInDepot
@@ -155,7 +155,7 @@ def _remote(settings: DepotSettings, url: str) -> Store:
     from jobferry_common.depot.remote import Remote
 
     options = {
-        name: revealed(value, f"depot.options.{name}") if isinstance(value, str) else value
+        name: secrets.read(value, f"depot.options.{name}") if isinstance(value, str) else value
         for name, value in settings.options.items()
     }
     with told(settings.shown, "be opened"):

@@ -16,8 +16,18 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from jobferry_common.depot.secret import is_reference, is_secret
+from jobferry_common import secrets
 
+#: options of file systems whose names hold one of these are secrets
+_SECRETS: Final = (
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "access_key",
+    "account_key",
+)
 #: the depot is the broker itself
 BROKER: Final = "redis:"
 #: the scheme of a shared folder
@@ -47,7 +57,7 @@ class DepotSettings(BaseModel):
         if parts.password is not None:
             msg = (
                 f"{_without_login(url)!r} holds a password; expected the user alone, and "
-                'depot.options.password = "env:NAME" or "file:PATH"'
+                'depot.options.password = "env:NAME", "file:PATH" or "keyring:SERVICE/USER"'
             )
             raise ValueError(msg)
         if not parts.scheme or "://" not in url:
@@ -64,9 +74,16 @@ class DepotSettings(BaseModel):
         cls, options: dict[str, str | int | float | bool]
     ) -> dict[str, str | int | float | bool]:
         for name, value in options.items():
-            if is_secret(name) and not (isinstance(value, str) and is_reference(value)):
-                msg = f"{name} is a secret; expected env:NAME or file:PATH, which say where it is"
-                raise ValueError(msg)
+            if not isinstance(value, str) or not secrets.is_reference(value):
+                if _is_secret(name):
+                    msg = f"{name} is a secret; expected {secrets.EXPECTED}, which say where it is"
+                    raise ValueError(msg)
+                continue
+            try:
+                secrets.check(value)
+            except ValueError as error:
+                msg = f"{name} {error}"
+                raise ValueError(msg) from None
         return options
 
     @property
@@ -78,3 +95,8 @@ class DepotSettings(BaseModel):
 def _without_login(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=f"***@{parts.hostname or ''}").geturl()
+
+
+def _is_secret(option: str) -> bool:
+    """Tell by its name whether the value of an option has to be kept secret."""
+    return any(word in option.lower() for word in _SECRETS)

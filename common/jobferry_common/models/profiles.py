@@ -22,7 +22,7 @@ from pydantic import (
     StrictInt,
 )
 
-from jobferry_common.models import references
+from jobferry_common import secrets
 from jobferry_common.models.base import Model
 from jobferry_common.models.values import Count, Text
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 def _well_formed(secret: SecretStr) -> SecretStr:
-    references.check(secret.get_secret_value())
+    secrets.check(secret.get_secret_value())
     return secret
 
 
 def _dumped(secret: SecretStr | None) -> str | None:
     text = secret.get_secret_value() if secret else ""
-    return text if references.is_reference(text) else None
+    return text if secrets.is_reference(text) else None
 
 
 #: a secret, or a reference to one; only a reference is ever dumped
@@ -118,7 +118,7 @@ class OpenApiProfile(RemoteProfile):
 
 
 def _is_literal(value: object) -> bool:
-    return isinstance(value, SecretStr) and not references.is_reference(value.get_secret_value())
+    return isinstance(value, SecretStr) and not secrets.is_reference(value.get_secret_value())
 
 
 PROFILES: Final[Mapping[str, type[RemoteProfile]]] = MappingProxyType(

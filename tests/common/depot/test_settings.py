@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from jobferry_common.depot.secret import revealed
+from jobferry_common.depot.depot import forget_depots, open_depot
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.errors import BadInput
 from jobferry_common.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jobferry_common.ledger import Ledger
 
 
 @pytest.mark.parametrize(
@@ -47,29 +49,30 @@ def test_what_is_no_address_is_said_with_what_was_expected(url: str, says: str) 
 
 
 def test_a_secret_is_only_ever_a_reference() -> None:
-    with pytest.raises(ValidationError, match="expected env:NAME or file:PATH"):
+    with pytest.raises(ValidationError, match="expected env:NAME, file:PATH or keyring"):
         DepotSettings(url="sftp://host/depot", options={"password": "hunter2"})
     settings = DepotSettings(url="sftp://host", options={"password": "env:PASSWORD", "port": 2022})
     assert "PASSWORD" not in repr(settings)
 
 
-def test_references_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEPOT_PASSWORD", "from the environment")
-    path = tmp_path / "secret"
-    path.write_text("from a file\n")
-    path.chmod(0o600)
-    found = [revealed(text, "x") for text in ("env:DEPOT_PASSWORD", f"file:{path}", "plain")]
-    assert found == ["from the environment", "from a file", "plain"]
+@pytest.mark.parametrize("value", ["env:", "file:geheim", "keyring:geheim"])
+def test_a_reference_that_leads_nowhere_is_refused_without_being_shown(value: str) -> None:
+    with pytest.raises(ValidationError, match="passphrase begins with") as caught:
+        DepotSettings(url="sftp://host/depot", options={"passphrase": value})
+    assert "geheim" not in caught.value.errors()[0]["msg"]
 
 
-def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_text("hunter2")
+def test_references_are_followed_when_the_depot_is_opened(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("geheim")
     path.chmod(0o644)
-    with pytest.raises(BadInput, match=r"depot\.options\.password: others may read .* chmod 600"):
-        revealed(f"file:{path}", "depot.options.password")
-    with pytest.raises(BadInput, match="the environment has no variable NOT_SET"):
-        revealed("env:NOT_SET", "x")
+    options: dict[str, str | float | bool] = {"token": f"file:{path}"}
+    settings = DepotSettings(url=f"memory://{tmp_path}", options=options)
+    with pytest.raises(BadInput, match=r"depot\.options\.token .*: others can read .*chmod 600"):
+        open_depot(settings, ledger)
+    path.chmod(0o600)
+    forget_depots()
+    assert open_depot(settings, ledger) is not None
 
 
 def test_it_is_read_from_the_settings_file_and_the_environment(
