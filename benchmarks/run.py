@@ -19,7 +19,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import accept, dispatch, idle, large, latency, passes, peer, ssh_commands, staging
+from benchmarks import (
+    accept,
+    clusters,
+    dispatch,
+    idle,
+    large,
+    latency,
+    passes,
+    peer,
+    ssh_commands,
+    staging,
+)
 from benchmarks.figure import Section
 from tests.testbed.servers import missing
 
@@ -39,6 +50,7 @@ _BENCHMARKS: Final[dict[str, Callable[[int, int], Section]]] = {
     "idle": idle.measure,
     "ssh_commands": ssh_commands.measure,
     "staging": staging.measure,
+    "clusters": clusters.measure,
 }
 _HEAD: Final = """\
 # Benchmarks

@@ -66,7 +66,13 @@ class Header:
 
     submission: SubmissionId
     owner: str  #: "user@host" of the producer
-    cluster: ClusterName  #: the target; "inline-<hash>" for an inline machine
+    cluster: ClusterName  #: the target, the first of several; "inline-<hash>" for an inline machine
+    #: the clusters that share the work, each as it has room; () where it all belongs to `cluster`
+    targets: tuple[ClusterName, ...] = ()
+    anywhere: bool = False  #: the user said "any": clusters that are announced later may join
+    placement: str | Mapping[str, float] = "fair"  #: "order" of the targets, or the weight of each
+    requires: tuple[str, ...] = ()  #: tags that a target must have
+    priority: int = 0  #: among the submissions of its owner, those with more go first
     machine: Mapping[str, Any] | None = (
         None  #: the inline machine's profile (a `ClusterProfile`, dumped)
     )
@@ -84,6 +90,16 @@ class Header:
     depot: Mapping[str, str] | None = None
     tasks: int
     schema: int = 1
+
+    @property
+    def is_shared(self) -> bool:
+        """True when clusters claim its jobs, as each has room."""
+        return bool(self.targets)
+
+    @property
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """Every cluster that its jobs may go to."""
+        return self.targets or (self.cluster,)
 
     @property
     def group_size(self) -> int:

@@ -41,6 +41,7 @@ from jobferry_common.errors import BadInput, Problem
 from jobferry_common.messages import INLINE, is_inline
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.models.faults import problems_of
+from jobferry_common.models.placement import ANY
 from jobferry_common.names import cluster_name
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ class Timings(BaseModel):
         default=5.0, gt=0
     )  #: before a failing cluster is tried again; doubles
     probe_max_seconds: float = Field(default=300.0, gt=0)  #: most time between two such tries
+    claim_seconds: float = Field(
+        default=60.0, gt=0
+    )  #: until what a paused or silent cluster claimed, and did not submit, goes to others
     visibility_seconds: float = Field(
         default=600.0, ge=60
     )  #: until Celery delivers a message again
@@ -165,6 +169,9 @@ class Settings(BaseSettings):
                 cluster_name(name)
             except BadInput as error:
                 raise ValueError(error.problems[0].what) from None
+            if name == ANY:
+                msg = f"{name!r} stands for every cluster: expected another name"
+                raise ValueError(msg)
             if name == INLINE or is_inline(name):
                 msg = f"{name!r} is reserved for inline machines: expected another name"
                 raise ValueError(msg)

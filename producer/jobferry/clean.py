@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry.depot import forget as forget_files
 from jobferry.patience import Patience
 from jobferry_common.errors import Conflict, NoWorker
+from jobferry_common.ledger.sharing import GIVEN_UP
 from jobferry_common.messages import CLEAN
 from jobferry_common.states import ResultsState
 
@@ -91,7 +92,7 @@ def _end(handle: Handle, patience: float) -> None:
     except TimeoutError:
         msg = (
             f"run {handle.id} did not end within {patience:.0f} s: is the worker of "
-            f"{handle.status().cluster} alive? See: jobferry cluster list"
+            f"{', '.join(handle.status().clusters)} alive? See: jobferry cluster list"
         )
         raise Conflict(msg) from None
 
@@ -100,18 +101,27 @@ def _remove_files(handle: Handle, patience: float) -> None:
     """Ask the worker for it until it was done."""
     client, deadline, ask = handle.client, Patience(patience), Patience(0)
     cursor = client.end(handle.id)
-    while (record := handle.status()).results is not ResultsState.CLEANED:
+    while names := _uncleaned(client, handle.status()):
         if deadline.left() <= 0:
-            raise NoWorker(_nobody(record))
+            raise NoWorker(_nobody(handle.id, names))
         if ask.left() <= 0:
-            client.send(CLEAN, record.cluster, record.id)
+            for name in names:
+                client.send(CLEAN, name, handle.id)
             ask = Patience(_AGAIN_SECONDS)
         news = client.events(handle.id, cursor, deadline.at_most(_AGAIN_SECONDS))
         cursor = news[-1].cursor if news else cursor
 
 
-def _nobody(record: RunRecord) -> str:
+def _uncleaned(client: Client, record: RunRecord) -> list[str]:
+    """Return the clusters that have files of a run."""
+    if not record.targets:
+        return [] if record.results is ResultsState.CLEANED else [record.cluster]
+    done = (ResultsState.CLEANED.value, GIVEN_UP)
+    return [name for name, at in client.ledger.places(record.id).items() if at not in done]
+
+
+def _nobody(run: RunId, names: list[str]) -> str:
     return (
-        f"no worker of {record.cluster} removed the files of run {record.id}: see `jobferry cluster list`, "
+        f"no worker of {' or '.join(names)} removed the files of run {run}: see `jobferry cluster list`, "
         "start its worker, then clean again; --force only forgets the run."
     )

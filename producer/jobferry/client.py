@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Self
 from jobferry import depot
 from jobferry.kept import Kept
 from jobferry.places import Places
-from jobferry.progress import why_waiting, working
+from jobferry.progress import why_shared_waits, why_waiting, working
+from jobferry.targets import aimed, unknown_cluster
 from jobferry_common.broker import connect as connect_redis
 from jobferry_common.broker import guarded
 from jobferry_common.broker_url import BrokerUrl
@@ -31,7 +31,7 @@ from jobferry_common.messages import hint, is_inline, send, worker_of
 from jobferry_common.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from redis import Redis
@@ -136,7 +136,7 @@ class Client:
         """Hand a document to the ledger, keep a copy, tell the workers."""
         document, accepted = depot.accept(self, document, reuse=reuse)
         self.kept.save([(accepted.run, accepted.pieces)])
-        self.hint(document.header.cluster)
+        self.hint(*document.header.clusters)
         return accepted
 
     def accept_many(
@@ -150,7 +150,7 @@ class Client:
             if not isinstance(answer, Exception)
         ]
         self.kept.save((answer.run, answer.pieces) for answer, _ in pairs)
-        self.hint(*{document.header.cluster for _, document in pairs})
+        self.hint(*{name for _, document in pairs for name in document.header.clusters})
         return answers
 
     def hint(self, *clusters: str) -> None:
@@ -190,7 +190,22 @@ class Client:
             return
         self._served = {record.name for record in self.ledger.clusters()}
         if cluster not in self._served:
-            raise UnknownId(_unknown(cluster, {*self._served, *self.settings.clusters}))
+            raise UnknownId(unknown_cluster(cluster, {*self._served, *self.settings.clusters}))
+
+    def aim(self, document: Document) -> Document:
+        """Return a document with the clusters that its jobs may go to: see `targets.aimed`.
+
+        Raises:
+            UnknownId: it names a cluster that is neither set here nor was ever served.
+            BadInput: no cluster has the tags that it requires.
+        """
+        header = document.header
+        if not header.is_shared and not header.requires:
+            self.know(header.cluster)
+            return document
+        known = {name: profile.tags for name, profile in self.settings.clusters.items()}
+        announced = {str(one.name): one.tags for one in self.ledger.clusters()}
+        return aimed(document, announced if header.anywhere else {**announced, **known})
 
     def handle(self, prefix: str) -> Handle:
         """Return a handle on the run whose id begins so.
@@ -210,24 +225,33 @@ class Client:
 
     def why_waiting(self, record: RunRecord) -> str:
         """Return why a run does not go on, if its cluster is the reason."""
-        clusters = self.ledger.clusters()
-        known = next((known for known in clusters if known.name == record.cluster), None)
-        worker = self.worker_of(record.cluster)
-        own = self.embedded and record.cluster in self.settings.clusters
-        return why_waiting(record, known, worker, embedded=own)
+        known = {one.name: one for one in self.ledger.clusters()}
+        if record.held and not record.state.is_final:
+            return f"held: jobferry release {record.id}"
+        if not record.targets:
+            worker = self.worker_of(record.cluster)
+            own = self.embedded and record.cluster in self.settings.clusters
+            return why_waiting(record, known.get(record.cluster), worker, embedded=own)
+        at = self.ledger.by_cluster(record.id)
+        reasons = [
+            why_shared_waits(record, name, known.get(name), self.worker_of(name), at.get(name, {}))
+            for name in record.clusters
+        ]
+        return "; ".join(filter(None, reasons))
 
     def places(self, header: Header, run: RunId) -> Places:
         """Return where the run's files are, as far as this machine sees them."""
-        return Places(header, run, self._root(header), self.ledger.id)
-
-    def _root(self, header: Header) -> str | None:
-        """Return the root of a run's cluster; None when only its worker knows it."""
         if header.machine is not None:
-            root = header.machine.get("remote_root") or header.machine.get("local_root")
+            known = [header.machine.get("remote_root") or header.machine.get("local_root")]
         else:
-            profile = self.settings.clusters.get(header.cluster)
-            root = None if profile is None else profile.root
-        return None if root is None else str(Path(root).expanduser())
+            known = [self._root(name) for name in header.clusters]
+        roots = [str(Path(root).expanduser()) for root in known if root]
+        return Places(header, run, roots[0] if roots else None, self.ledger.id, *roots[1:])
+
+    def _root(self, cluster: str) -> str | None:
+        """Return the root of a cluster; None when only its worker knows it."""
+        profile = self.settings.clusters.get(cluster)
+        return None if profile is None else profile.root
 
     def close(self) -> None:
         """Give up the connections."""
@@ -246,15 +270,6 @@ class Client:
     ) -> None:
         """Close it."""
         self.close()
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = get_close_matches(name, names, n=3)
-    if near:
-        return f"no cluster {name!r}; did you mean {' or '.join(map(repr, near))}?"
-    listed = f"known are {', '.join(names)}" if names else "none is set here, none was ever served"
-    return f"no cluster {name!r}; {listed}"
 
 
 _shared: list[Client] = []

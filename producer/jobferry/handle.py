@@ -19,6 +19,7 @@ from jobferry.depot import Courier
 from jobferry.patience import Patience
 from jobferry.results import Result, check, is_settled, result_of
 from jobferry_common.errors import UnknownId
+from jobferry_common.names import ClusterName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,8 +179,31 @@ class Handle:
         """Wish the run's end; False when it had ended already. Its jobs end shortly after."""
         wished = self.client.ledger.wish_cancel(self._run)
         if wished:
-            self.client.hint(self.status().cluster)
+            self.client.hint(*self.status().clusters)
         return wished
+
+    def hold(self) -> bool:
+        """Have nothing more of the run submitted until it is released; False when that was so, or it ended."""
+        return self.client.ledger.hold(self._run)
+
+    def release(self) -> bool:
+        """Go on with a run that was held; False when it was not."""
+        released = self.client.ledger.hold(self._run, held=False)
+        if released:
+            self.client.hint(*self.status().clusters)
+        return released
+
+    def abandon(self, cluster: str) -> int:
+        """Give up what a cluster has of the run; return how many jobs its scheduler had, or may have had.
+
+        Other clusters that share the run do them again; they may still run where they were given up.
+
+        Raises:
+            Conflict: the cluster has no part in the run.
+        """
+        freed = self.client.ledger.abandon(self._run, ClusterName(cluster))
+        self.client.hint(*self.status().clusters)
+        return freed
 
     def retry(self) -> Handle:
         """Return a new run of this work, which leaves alone what finished already."""

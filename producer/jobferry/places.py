@@ -7,6 +7,7 @@ directory. Where cluster and producer share no file system, only the latter can 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,17 +27,19 @@ _TAIL_BYTES = 8192
 class Places:
     """The directories of one run."""
 
-    def __init__(self, header: Header, run: RunId, root: str | None, ledger: str) -> None:
+    def __init__(
+        self, header: Header, run: RunId, root: str | None, ledger: str, *others: str
+    ) -> None:
         self.source = Path(header.source)  #: the producer's own directory
         #: the run's directories on the cluster; None when nobody here knows its root
         self.layout = None if root is None else Layout.of(header, run, root, ledger)
+        #: of a run that clusters share: those on each whose root is known here
+        self._layouts = [Layout.of(header, run, one, ledger) for one in (root, *others) if one]
 
     @property
     def base(self) -> Path | None:
         """The work base on the cluster, if it can be seen from here."""
-        if self.layout is None or not os.access(self.layout.control, os.R_OK | os.X_OK):
-            return None
-        return Path(self.layout.base)
+        return next(self._bases(), None)
 
     def log(self, spec: TaskSpec, name: str | None) -> Path | None:
         """Return the file of a task's output, the cluster's own before the copy that came back."""
@@ -47,17 +50,19 @@ class Places:
 
     def record(self, attempt: AttemptKey) -> ExitRecord | None:
         """Return the exit record of an attempt, if it can be seen from here."""
-        if self.layout is None:
-            return None
-        try:
-            return parse_record(Path(self.layout.record(attempt)).read_bytes())
-        except (OSError, UnreadableOutput):
-            return None
+        for layout in self._layouts:
+            with suppress(OSError, UnreadableOutput):
+                return parse_record(Path(layout.record(attempt)).read_bytes())
+        return None
 
     def _places(self) -> Iterator[Path]:
-        if base := self.base:
-            yield base
+        yield from self._bases()
         yield self.source
+
+    def _bases(self) -> Iterator[Path]:
+        for layout in self._layouts:
+            if os.access(layout.control, os.R_OK | os.X_OK):
+                yield Path(layout.base)
 
 
 def tail(path: Path | None, lines: int) -> tuple[str, ...]:

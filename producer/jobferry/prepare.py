@@ -30,6 +30,7 @@ from jobferry_common.document import (
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models.cluster import inline_name, profile_of
 from jobferry_common.models.paths import inside
+from jobferry_common.models.placement import ANY, names_of
 from jobferry_common.models.submission import Submission
 from jobferry_common.names import ClusterName
 
@@ -53,10 +54,11 @@ class _Target:
     cluster: ClusterName
     identity: str  #: what it is, whatever proves who we are there
     machine: Mapping[str, Any] | None  #: the profile, if it travels with the submission
+    targets: tuple[ClusterName, ...] = ()  #: of several; ("any",) until it is known which there are
     local_root: str
     in_place: bool
     retry_count: int
-    batch_type: str | None  #: None: only the worker knows
+    batch_type: str | None  #: None: only the worker knows, or they differ
 
 
 def prepare(
@@ -204,6 +206,11 @@ class _Work:
             submission=submission_id(_static(given, target, self._source, template)),
             owner=owner,
             cluster=target.cluster,
+            targets=target.targets,
+            anywhere=target.targets == (ANY,),
+            placement=given.placement,
+            requires=tuple(given.requires),
+            priority=given.priority,
             machine=target.machine,
             name=given.name,
             source=self._source,
@@ -238,18 +245,35 @@ def _target(
 ) -> _Target:
     if submission.machine is not None:
         return _inline(submission.machine, directory, keep)
-    name = ClusterName(submission.cluster or "")
-    profile = clusters.get(name)
-    root = (profile and profile.local_root) or "."
+    names = [ClusterName(name) for name in names_of(submission.cluster)]
+    known = [clusters[name] for name in (clusters if names == [ANY] else names) if name in clusters]
+    all_known = len(known) == len(names) and names != [ANY]
+    root = _local_root(submission, known)
+    types = {profile.batch_type for profile in known}
     return _Target(
-        cluster=name,
-        identity=name,
+        cluster=names[0] if names else ClusterName(""),
+        identity=names[0] if names else "",
         machine=None,
+        targets=tuple(names) if len(names) > 1 or names == [ANY] else (),
         local_root=os.path.join(directory, os.path.expanduser(root)),  # noqa: PTH111, PTH118
-        in_place=profile is not None and profile.in_place,
-        retry_count=Policy().retry_count if profile is None else profile.retry_count,
-        batch_type=None if profile is None else profile.batch_type,
+        in_place=all_known and all(profile.in_place for profile in known),
+        retry_count=max((one.retry_count for one in known), default=Policy().retry_count),
+        batch_type=types.pop() if len(types) == 1 and all_known else None,
     )
+
+
+def _local_root(submission: Submission, known: Sequence[ClusterProfile]) -> str:
+    """Return what the work base is relative to; several clusters have to agree on it.
+
+    Raises:
+        BadInput: they do not.
+    """
+    roots = sorted({profile.local_root or "." for profile in known})
+    base = os.path.expanduser(submission.work_base)  # noqa: PTH111
+    if len(roots) <= 1 or os.path.isabs(base):  # noqa: PTH117
+        return roots[0] if roots else "."
+    what = f"is relative, and the clusters' local_root differ ({', '.join(roots)}): expected an absolute path"
+    raise BadInput([Problem("work_base", what)])
 
 
 def _inline(machine: Machine, directory: str, keep: Keep | None) -> _Target:
@@ -293,7 +317,8 @@ def _static(
     The directory is part of it only as the user wrote it, or in place: a project that was moved is the same work.
     """
     return {
-        "cluster": target.identity,
+        "cluster": list(target.targets) or target.identity,
+        **({"requires": list(given.requires)} if given.requires else {}),
         "name": given.name,
         "work_base": os.path.normpath(given.work_base),
         "source": source if target.in_place else None,

@@ -34,7 +34,7 @@ class Preview:
     """What a submission would become."""
 
     submission: SubmissionId
-    cluster: str
+    cluster: str  #: the first, if there are several
     tasks: int
     jobs: int
     #: the batch script, the tasks of the first job, their commands; by path below the run's directory
@@ -62,13 +62,14 @@ def _profile(document: Document, settings: Settings) -> ClusterProfile:
     header = document.header
     if header.machine is not None:
         return ClusterProfile.load_from_dict(header.machine)
-    if header.cluster not in settings.clusters:
+    shown = next((name for name in header.clusters if name in settings.clusters), None)
+    if shown is None:
         msg = (
             f"the scripts for {header.cluster!r} cannot be shown: its profile is with its worker. All "
             "else was checked; add [clusters.NAME] to the settings here to see them"
         )
         raise UnknownId(msg)
-    return settings.clusters[header.cluster]
+    return settings.clusters[shown]
 
 
 def _files(document: Document, profile: ClusterProfile) -> Iterator[tuple[str, str]]:

@@ -173,6 +173,29 @@ def why_waiting(
     return ""
 
 
+def why_shared_waits(
+    record: RunRecord,
+    name: str,
+    cluster: ClusterRecord | None,
+    worker: str | None,
+    counts: Mapping[JobState, int],
+) -> str:
+    """Return what keeps one of several clusters from a run that they share, and what only it can end."""
+    halt = "has no worker" if worker is None else ""
+    if cluster is not None and cluster.paused:
+        halt = f"is {cluster.halt}"
+    if not halt or record.state.is_final:
+        return ""
+    out = sum(counts.get(state, 0) for state in JobState if state.is_in_flight)
+    if not out:
+        return f"{name} {halt}"
+    jobs = "1 job" if out == 1 else f"{out} jobs"
+    return (
+        f"{name} {halt}, and may have {jobs} of the run; "
+        f"to give them up: jobferry abandon {record.id} --cluster {name}"
+    )
+
+
 def _bar(stream: TextIO) -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

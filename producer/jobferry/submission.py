@@ -22,6 +22,7 @@ from jobferry_common.document import group_size, in_job_order
 from jobferry_common.errors import BadInput
 from jobferry_common.models import reading
 from jobferry_common.models.machine import Machine
+from jobferry_common.models.placement import FAIR
 from jobferry_common.models.resources import Resources
 from jobferry_common.models.submission import Submission as Model
 from jobferry_common.models.submission import clean_policy
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from jobferry.handle import Handle
     from jobferry_common.document import Document
     from jobferry_common.models.cluster import ClusterProfile, Keep
+    from jobferry_common.models.placement import Clusters, Placement
     from jobferry_common.models.task import Task
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,11 @@ class Submission:
         backward_common_files: files or globs below `work_base` that come back.
         task_list: the tasks; more can be registered.
         continue_on_failure: a failed job does not end the others.
-        cluster: the name of a cluster, in place of a machine.
+        cluster: in place of a machine: the name of a cluster, a list of names whose clusters share the work, or "any".
+        placement: which of several clusters is liked better: "fair", "order" (of the list), or weights by name. The
+            others do what it has no room for.
+        requires: tags that a cluster's profile must have.
+        priority: of your own submissions, those with more go first.
         name: your own word for it, shown in lists.
         clean: whether files on the cluster are removed at the end: True, False or "on_success".
         previous_submission_hash: DPDispatcher's; runs are resumed without it.
@@ -81,7 +87,10 @@ class Submission:
         *,
         task_list: Iterable[Task] = (),
         continue_on_failure: bool = False,
-        cluster: str | None = None,
+        cluster: Clusters | None = None,
+        placement: Placement = FAIR,
+        requires: Iterable[str] = (),
+        priority: int = 0,
         name: str = "",
         clean: bool | str = True,
         previous_submission_hash: str | None = None,
@@ -90,6 +99,9 @@ class Submission:
         self.work_base = work_base
         self.machine: Machine | dict[str, Any] | None = None
         self.cluster = cluster
+        self.placement = placement
+        self.requires = tuple(requires)
+        self.priority = priority
         self.resources = resources
         self.forward_common_files = list(forward_common_files)
         self.backward_common_files = list(backward_common_files)
@@ -113,13 +125,15 @@ class Submission:
         return cls(**fields)
 
     @classmethod
-    def load(cls, path: str | Path, *, allow_ref: bool = False, cluster: str | None = None) -> Self:
+    def load(
+        cls, path: str | Path, *, allow_ref: bool = False, cluster: Clusters | None = None
+    ) -> Self:
         """Read a file whose name ends in .json, .yaml, .yml or .toml.
 
         Args:
             path: the file.
             allow_ref: resolve `{"$ref": "other.json"}`.
-            cluster: the name of a cluster, in place of the file's target.
+            cluster: a cluster, several, or "any", in place of the file's target.
 
         Raises:
             BadInput: with every fault of the file.
@@ -336,10 +350,11 @@ def _wait(handle: Handle) -> None:
         _log.warning("run %s: %s", handle.id, result.lack, extra={"action": "lacking"})
 
 
-def _elsewhere(data: Mapping[str, Any], cluster: str) -> dict[str, Any]:
+def _elsewhere(data: Mapping[str, Any], cluster: Clusters) -> dict[str, Any]:
     """Return a submission's plain values with another target; files stay where they are."""
     machine = data.get("machine") or data.get("batch")
-    rest = {key: value for key, value in data.items() if key not in ("machine", "batch")}
+    dropped = ("machine", "batch", "placement")
+    rest = {key: value for key, value in data.items() if key not in dropped}
     root = machine.get("local_root") if isinstance(machine, dict) else None
     base = rest.get("work_base")
     if isinstance(root, str) and isinstance(base, str):

@@ -37,8 +37,7 @@ def submit_one(
 
 def submit_document(document: Document, client: Client, *, reuse: bool = True) -> Handle:
     """Hand a document over; raises what `Submission.submit` says."""
-    client.know(document.header.cluster)
-    return Handle.on(client, client.accept(document, reuse=reuse))
+    return Handle.on(client, client.accept(client.aim(document), reuse=reuse))
 
 
 def submit_many(
@@ -72,8 +71,7 @@ def _chunks(submissions: Iterable[Submission]) -> Iterator[list[Submission]]:
 def _prepared(client: Client, submission: Submission) -> Document | JobferryError:
     try:
         keep = Keeper(client.settings)
-        document = submission.prepare(clusters=client.settings.clusters, keep=keep)
-        client.know(document.header.cluster)
+        document = client.aim(submission.prepare(clusters=client.settings.clusters, keep=keep))
     except BrokerUnreachable:
         raise
     except JobferryError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobferry_common.errors import (
     CommandFailed,
@@ -275,7 +275,7 @@ def cluster_of(
     *,
     name: ClusterName = ALPHA,
     account: str = "sim@far",
-    **profile: int,
+    **profile: Any,
 ) -> Cluster:
     """Return the world as a cluster, with nothing remembered."""
     given = ClusterProfile.load_from_dict(

@@ -125,20 +125,30 @@ class Fleet:
         queues = ",".join(f"jobferry.{name}" for name in self.clusters)
         return self._celery("worker", ("-Q", queues, "-P", "threads", "-n", "w@%h"), "ready.", env)
 
+    def start_worker_of(self, cluster: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start a worker for one of the clusters alone, and wait until it is ready."""
+        options = ("-Q", f"jobferry.{cluster}", "-P", "threads", "-n", f"{cluster}@%h")
+        return self._celery("worker", options, "ready.", env or {}, key=f"worker of {cluster}")
+
     def start_beat(self) -> Process:
         """Start beat and wait until it is ready."""
         schedule = str(self.directory / "schedule")
         return self._celery("beat", ("-s", schedule), "beat: Starting", {})
 
     def _celery(
-        self, name: str, options: tuple[str, ...], sign: str, env: Mapping[str, str]
+        self,
+        name: str,
+        options: tuple[str, ...],
+        sign: str,
+        env: Mapping[str, str],
+        key: str = "",
     ) -> Process:
         command = (sys.executable, "-m", "celery", "-A", "jobferry_worker", name, "-l", "INFO")
         log = self.directory / f"{name}-{time.monotonic_ns()}.log"
         process = Process(
             (*command, *options), log=log, env={**self.env, **env}, cwd=self.directory
         )
-        self.processes[name] = process
+        self.processes[key or name] = process
         wait_until(lambda: sign in process.text() or not process.alive(), f"celery {name} is ready")
         if sign not in process.text() and "JOBFERRY_KILL_AT" not in env:
             pytest.fail(f"celery {name} ended with {process.wait()}:\n{process.text()}")

@@ -127,7 +127,7 @@ class Cluster:
 
     def layout_of(self, header: Header, run: RunId, ledger_id: str) -> Layout:
         """Return where a run lies here."""
-        return Layout.of(header, run, self.root, ledger_id)
+        return Layout.of(header, run, self.root, ledger_id, self.name)
 
 
 def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings) -> Cluster:

@@ -4,6 +4,8 @@
     jobferry:moving:<task>:<run>    somebody is at it (see `lease.holder`), renewed while that process lives;
                                     or "resting": the last try failed, and the next one is not due
 
+(`<run>@<cluster>` where clusters share the run: each moves files of its own.)
+
 Both go away by themselves: a lost message or a dead worker costs a minute, never the move.
 """
 
@@ -34,20 +36,21 @@ class Moves:
         self._guard = threading.Lock()
         self._mine: set[str] = set()
 
-    def ask(self, task: str, cluster: str, run: RunId) -> bool:
+    def ask(self, task: str, cluster: str, run: RunId, *, at: str = "") -> bool:
         """Send a message for a move, unless one waits or somebody is at it."""
-        holder = self._redis.get(messages.moving_key(self._settings, task, run))
+        holder = self._redis.get(messages.moving_key(self._settings, task, _mark(run, at)))
         if holder and not is_dead(str(holder)):
             return False
-        if not self._redis.set(self._asked(task, run), self._who, nx=True, ex=_SECONDS):
+        asked = self._asked(task, _mark(run, at))
+        if not self._redis.set(asked, self._who, nx=True, ex=_SECONDS):
             return False
         messages.send(self._redis, self._settings, task, [cluster, run])
         return True
 
-    def begin(self, task: str, run: RunId) -> bool:
-        """Take a move; False when somebody is at it."""
-        key = messages.moving_key(self._settings, task, run)
-        self._redis.delete(self._asked(task, run))
+    def begin(self, task: str, run: RunId, *, at: str = "") -> bool:
+        """Take a move; False when somebody is at it. `at`: the cluster, where several share the run."""
+        key = messages.moving_key(self._settings, task, _mark(run, at))
+        self._redis.delete(self._asked(task, _mark(run, at)))
         if not self._take(key):
             return False
         with self._guard:
@@ -64,9 +67,9 @@ class Moves:
         self._redis.delete(key)
         return bool(self._redis.set(key, self._who, nx=True, ex=_SECONDS))
 
-    def end(self, task: str, run: RunId, *, rest_seconds: float = 0.0) -> None:
+    def end(self, task: str, run: RunId, *, rest_seconds: float = 0.0, at: str = "") -> None:
         """Give a move back; nobody takes it again before `rest_seconds` have passed."""
-        key = messages.moving_key(self._settings, task, run)
+        key = messages.moving_key(self._settings, task, _mark(run, at))
         with self._guard:
             self._mine.discard(key)
         if rest_seconds:
@@ -81,5 +84,9 @@ class Moves:
         for key in keys:
             self._redis.expire(key, _SECONDS)
 
-    def _asked(self, task: str, run: RunId) -> str:
+    def _asked(self, task: str, run: str) -> str:
         return f"{self._settings.prefix}asked:{task}:{run}"
+
+
+def _mark(run: RunId, at: str) -> str:
+    return f"{run}@{at}" if at else run

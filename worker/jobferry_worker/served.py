@@ -87,8 +87,8 @@ class Served:
 
     def move(self, task: str, run: RunId) -> bool:
         """Stage or collect a run now; False when somebody else is at it, or it failed."""
-        moves = self._service.moves
-        if not moves.begin(task, run):
+        moves, at = self._service.moves, self._at(run)
+        if not moves.begin(task, run, at=at):
             return False
         rest = self._service.settings.timings.retry_seconds
         try:
@@ -96,8 +96,12 @@ class Served:
                 self._transfer(task, run)
             rest = 0.0
         finally:
-            moves.end(task, run, rest_seconds=rest)
+            moves.end(task, run, rest_seconds=rest, at=at)
         return True
+
+    def _at(self, run: RunId) -> str:
+        """Return the cluster's name where several share the run."""
+        return str(self.name) if self._service.ledger.run(run).targets else ""
 
     def _transfer(self, task: str, run: RunId) -> None:
         ledger, settings = self._service.ledger, self._service.settings
@@ -111,16 +115,25 @@ class Served:
     def _see_to(self, move: tuple[str, RunId]) -> bool:
         """Move a small run here and now; ask the data queue for others. True when files were moved."""
         task, run = move
-        if self._small(run) and self._inline.acquire(blocking=False):
+        if self._small(task, run) and self._inline.acquire(blocking=False):
             try:
                 return self._move_quietly(task, run)
             finally:
                 self._inline.release()
-        self._service.moves.ask(task, self.name, run)
+        self._service.moves.ask(task, self.name, run, at=self._at(run))
         return False
 
-    def _small(self, run: RunId) -> bool:
-        return self._service.ledger.header(run).tasks <= SMALL_TASKS
+    def _small(self, task: str, run: RunId) -> bool:
+        ledger = self._service.ledger
+        header = ledger.header(run)
+        if not header.is_shared:
+            return header.tasks <= SMALL_TASKS
+        # what clusters share comes and goes in small pieces
+        if task == messages.STAGE:
+            jobs = ledger.claimed(run, self.name, SMALL_TASKS + 1)
+        else:
+            jobs = ledger.to_collect(run, SMALL_TASKS + 1, at=self.name)
+        return len(jobs) * header.group_size <= SMALL_TASKS
 
     def _move_quietly(self, task: str, run: RunId) -> bool:
         try:

@@ -26,6 +26,7 @@ from jobferry_common.ledger.records import Change
 from jobferry_common.names import AttemptKey
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState, ResultsState, RunState
+from jobferry_worker.claimed import files_of, is_over, rest_from, results_at, stage_claimed
 from jobferry_worker.depot import way_of
 from jobferry_worker.holding import both, held
 from jobferry_worker.resuming import is_back, write_marks
@@ -85,10 +86,19 @@ class _Work:
         self.header: Header = self.way.header
         self.layout: Layout = cluster.layout_of(self.header, run, ledger.id)
         self.staging: Staging = self.way.around(staging_of(self.header, cluster, renew))
+        #: the cluster's name where several share the run, and each brings what it had of it
+        self.at = cluster.name if self.header.is_shared else None
 
     def record(self) -> RunRecord:
         """Return the run as it stands now."""
         return self.ledger.run(self.run)
+
+    def note_results(self, results: ResultsState) -> None:
+        """Note how far the results are, here at least."""
+        if self.at is None:
+            self.ledger.change_run(self.run, results=results)
+        else:
+            self.ledger.place_results(self.run, self.at, results.value)
 
 
 def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> None:
@@ -100,7 +110,7 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         StagingError: it is not possible now; the run says why, and waits.
         LeaseLost: it took too long, and somebody else goes on.
     """
-    with held(ledger, f"files:{run}") as renew:
+    with held(ledger, files_of(ledger, cluster, run)) as renew:
         record = ledger.run(run)
         if renew is None or record.staged or record.state.is_final:
             return
@@ -110,10 +120,15 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
                 if work.header.in_place:  # nothing is made where the producer's directory is not
                     source_must_exist(work.header)
                 cluster.host.make_directories(work.layout.directories)
+                if work.at is not None:
+                    stage_claimed(ledger, cluster, run, work.way, work.staging, renew)
+                    return
                 work.staging.stage(work.header, _renewing(work), work.layout)
                 write_marks(ledger, cluster.host, work.header, work.layout, renew)
             except StagingError as error:
                 if not _is_final(error, work, settings):
+                    if work.at is not None:
+                        rest_from(ledger, cluster, run, settings)
                     raise
                 _fail(work, error)
                 return
@@ -131,15 +146,16 @@ def collect(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) ->
     del settings
     # two runs of a submission from one directory bring results to the same places: one after the other
     results = f"results:{destination_of(ledger.header(run))}"
-    with held(ledger, f"files:{run}") as renew, held(ledger, results) as renew_results:
+    files = files_of(ledger, cluster, run)
+    with held(ledger, files) as renew, held(ledger, results) as renew_results:
         if renew is None or renew_results is None:
             return
         work = _Work(ledger, cluster, run, partial(both, renew, renew_results))
         with _explained(work):
-            while jobs := sorted(ledger.to_collect(run, _PAGE)):
+            while jobs := sorted(ledger.to_collect(run, _PAGE, at=work.at)):
                 renew()
                 _bring(work, jobs)
-            if _is_over(work.record()):
+            if is_over(work.ledger, work.record(), work.at):
                 _deliver(work)
 
 
@@ -150,10 +166,12 @@ def clean(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         StagingError: it cannot be removed.
     """
     del settings
-    with held(ledger, f"files:{run}") as renew:
-        if renew is None or not _is_over(ledger.run(run)):
+    with held(ledger, files_of(ledger, cluster, run)) as renew:
+        if renew is None:
             return
-        _remove(_Work(ledger, cluster, run, renew))
+        work = _Work(ledger, cluster, run, renew)
+        if is_over(work.ledger, work.record(), work.at):
+            _remove(work)
 
 
 @contextmanager
@@ -195,6 +213,8 @@ def _is_final(error: StagingError, work: _Work, settings: Settings) -> bool:
     The whole directory may be on a file system that is not mounted now: that is given some time.
     """
     if not Path(work.header.source).is_dir():
+        if work.at is not None:  # another cluster may see it
+            return False
         return time.time() - work.record().accepted > settings.timings.grace_seconds
     cause = error.__cause__
     if not isinstance(cause, OSError) or cause.errno not in _FOR_EVER:
@@ -212,7 +232,8 @@ def _fail(work: _Work, error: StagingError) -> None:
         changes = []
         for job, record in page:
             ended = replace(record, state=state, since=time.time(), reason=str(error))
-            changes.append(Change(job=job, was=(record.state, record.attempt), record=ended))
+            was = (record.state, record.attempt)
+            changes.append(Change(job=job, was=was, record=ended, place=record.place))
             state = JobState.CANCELLED
         work.ledger.change(work.run, changes, fence=None)
 
@@ -255,7 +276,7 @@ def _bring_all(work: _Work, jobs: Sequence[int]) -> None:
     for job, later in again.items():
         _keep_back(work, f"job {job}", later)
     _note_failures(work, jobs)
-    work.ledger.collected(work.run, jobs)
+    work.ledger.collected(work.run, jobs, at=work.at)
 
 
 def _keep_back(work: _Work, what: str, later: RunId) -> None:
@@ -328,27 +349,22 @@ def _note(work: _Work, lacking: Sequence[Lacking]) -> None:
         _say_lack(work)
 
 
-def _is_over(record: RunRecord) -> bool:
-    """Tell whether nothing of a run can come to pass any more: not even of jobs that outlive its failure."""
-    return record.state.is_final and not any(
-        count for state, count in record.counts.items() if state.is_in_flight
-    )
-
-
 def _deliver(work: _Work) -> None:
     """Make the end of a run known, then clean."""
     record = work.record()
-    if record.results is ResultsState.REMOTE:
+    if results_at(work.ledger, work.run, work.at) is ResultsState.REMOTE:
         _bring_common(work, record)
         _say_lack(work)
         if work.way.is_the_producers_turn():
             return
-        work.ledger.change_run(work.run, results=ResultsState.DELIVERED)
+        work.note_results(ResultsState.DELIVERED)
         logger.info("The results of %s are delivered.", work.run, extra={"action": "delivered"})
         record = work.record()
-    if record.results is ResultsState.DELIVERED and _is_to_be_cleaned(work, record):
+    if results_at(work.ledger, work.run, work.at) is ResultsState.DELIVERED and _is_to_be_cleaned(
+        work, record
+    ):
         _remove(work)
-    work.ledger.collected(work.run, ())
+    work.ledger.collected(work.run, (), at=work.at)
 
 
 def _bring_common(work: _Work, record: RunRecord) -> None:
@@ -380,5 +396,5 @@ def _is_to_be_cleaned(work: _Work, record: RunRecord) -> bool:
 
 def _remove(work: _Work) -> None:
     work.staging.clean(work.layout)
-    work.ledger.change_run(work.run, results=ResultsState.CLEANED)
+    work.note_results(ResultsState.CLEANED)
     logger.info("The directory of %s is removed.", work.run, extra={"action": "cleaned"})

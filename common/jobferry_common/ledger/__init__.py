@@ -19,8 +19,14 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>` | hash | the run: state, results, owner, cluster, counters `n:<state>`, `fresh`, … |
 | `run:<run>:pages` | hash | `header` and pages 0, 1, … of 1,000 tasks each, as compressed JSON |
 | `run:<run>:jobs` | hash | job → its record. A job without one is pending, attempt 1, and due |
-| `run:<run>:due` | sorted set | pending jobs that have a record, by the time they are due |
+| `run:<run>:due` | sorted set | pending jobs that have a record, and that nobody claimed, by the time they are due |
 | `run:<run>:collect` | set | jobs that ended and whose results are still on the cluster |
+| `run:<run>:claims:<cluster>` | sorted set | of a run that clusters share: claimed jobs without their files, by time |
+| `run:<run>:due:<cluster>` | sorted set | claimed jobs whose files are there, by the time they are due |
+| `run:<run>:collect:<cluster>` | set | `run:<run>:collect`, where clusters share the run |
+| `run:<run>:at` | hash | `<cluster> <state>` → number of its jobs there; pending: claimed |
+| `run:<run>:read` | hash | cluster → the broker's run id when it last said what it has of a shared run |
+| `run:<run>:places` | hash | cluster that has had jobs of it → remote, delivered, cleaned, given up |
 | `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |
 | `run:<run>:done` | hash | job that did not finish → its tasks that did, and whose results are back; a bitmap |
 | `run:<run>:taken` | hash | job → its tasks that an earlier run did, where not all of them; a bitmap |
@@ -28,6 +34,8 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>:events` | stream | events of the run; field `j` packs many jobs, `r` is the run itself |
 | `content:<nonce>:…` | as above | what an `accept` brings; it becomes the run's by renaming, or expires |
 | `open:<cluster>` | sorted set | its runs that have not ended |
+| `any` | set | open runs that any cluster may join |
+| `claimed:<cluster>` | set | runs of which it has claimed jobs that it has not submitted |
 | `judge:<cluster>` | set | open runs in which a job failed or was cancelled, or in which nothing is left to do |
 | `cancel:<cluster>` | set | open runs that somebody wants cancelled |
 | `doubted:<cluster>` | hash | open run of which the broker may have forgotten steps → `read` back, or `unread` |
@@ -35,7 +43,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `owners:<cluster>` | sorted set | owners with due work, least recently served first |
 | `ready:<cluster>:<owner>` | sorted set | their runs with due work, in the same order |
 | `later:<cluster>` | sorted set | runs whose next work is due at that time |
-| `waiting` | hash | cluster → number of pending jobs |
+| `waiting` | hash | cluster → number of pending jobs that may go there |
 | `flight:<cluster>` | set | `<run>/<job>` of each job that its scheduler has or may have |
 | `tokens:<cluster>` | hash | token → `run\|fence\|single\|job.attempt,…`: the frozen list of one submit command |
 | `left:<cluster>` | hash | token → how many of its jobs are still in flight; at 0 the token is forgotten |

@@ -217,6 +217,13 @@ def _fields(offer: _Offer) -> Iterator[tuple[str | int, bytes]]:
     yield from zip(("header", *range(len(offer.pieces) - 1)), offer.pieces, strict=True)
 
 
+def _goes(header: Header) -> str:
+    """Return where it goes: the first cluster, those that share it, their tags, whether more may join, priority."""
+    requires = json.dumps(header.requires).replace("|", "\\u007c")
+    parts = (",".join(header.targets), requires, str(int(header.anywhere)), str(header.priority))
+    return "|".join((header.cluster, *parts))
+
+
 def _arguments(offer: _Offer, now: float) -> list[Argument]:
     header, taken = offer.document.header, offer.taken
     profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
@@ -228,6 +235,6 @@ def _arguments(offer: _Offer, now: float) -> list[Argument]:
         len(offer.pieces),
         f"{now:.3f}",
     )
-    place = (header.owner, destination_of(header), header.cluster, header.name)
+    place = (header.owner, destination_of(header), _goes(header), header.name)
     size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks))
     return [*head, *place, *size, int(header.in_place), profile, *offer.marks]

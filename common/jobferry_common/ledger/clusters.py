@@ -15,11 +15,11 @@ from jobferry_common.ledger.store import Store
 from jobferry_common.names import ClusterName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _TEXTS: Final = ("account", "batch_type", "context_type", "paused", "paused_by", "worker")
 _NUMBERS: Final = ("probe_at", "last_pass", "last_look")
-_FIELDS: Final = frozenset((*_TEXTS, *_NUMBERS, "failures", "draining"))
+_FIELDS: Final = frozenset((*_TEXTS, *_NUMBERS, "failures", "draining", "tags"))
 #: of each cluster
 _QUESTIONS: Final = 4
 
@@ -28,12 +28,18 @@ class ClustersPart(Store):
     """What is known of clusters."""
 
     def announce(
-        self, name: str, *, account: str, batch_type: str, context_type: str, worker: str
+        self,
+        name: str,
+        *,
+        account: str,
+        batch_type: str,
+        context_type: str,
+        worker: str,
+        tags: Sequence[str] = (),
     ) -> None:
         """Tell everybody who serves a cluster; a worker does so when it starts."""
-        self.set_cluster(
-            name, account=account, batch_type=batch_type, context_type=context_type, worker=worker
-        )
+        told = {"batch_type": batch_type, "context_type": context_type, "worker": worker}
+        self.set_cluster(name, account=account, tags=json.dumps(tags), **told)
 
     def set_cluster(self, name: str, **fields: str | float) -> None:
         """Set fields of a cluster's record; a pause, a drain or their end is an event.
@@ -105,5 +111,6 @@ def _record(
         to_bring=to_bring,
         draining=bool(row.get("draining")),
         since=float(row.get("since", 0)),
+        tags=tuple(json.loads(row.get("tags") or "[]")),
         **known,
     )

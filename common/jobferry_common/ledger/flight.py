@@ -70,6 +70,7 @@ class FlightPart(JobsPart, DurabilityPart):
         now: float,
         single: bool,
         settle: bool = True,
+        claims: Sequence[int] = (),
     ) -> bool:
         """Write the intent to submit: these jobs become `submitting` under a token, all or none.
 
@@ -82,15 +83,19 @@ class FlightPart(JobsPart, DurabilityPart):
             now: Unix time.
             single: True for a job that is no array.
             settle: wait until the server's disk or replicas have it.
+            claims: of a run that several clusters share: by which claim this one has each of them.
 
         Returns:
-            False if one of them is not pending at this attempt, or the run ended or is to be cancelled.
+            False if one of them is not pending at this attempt, or is not claimed so, or the run ended, is held or
+            is to be cancelled.
 
         Raises:
             LeaseLost: the fence is stale; nothing was written.
             UnknownId: the ledger does not hold the run.
         """
-        parts = [part for attempt in attempts for part in attempt]
+        held = claims or [0] * len(attempts)
+        pairs = zip(attempts, held, strict=True)
+        parts = [part for attempt, claim in pairs for part in (*attempt, claim)]
         head = (run, *fence_arguments(fence), cluster, token, int(single), f"{now:.2f}")
         done = bool(self.call("reserve", *head, *parts))
         if done and settle:

@@ -86,14 +86,17 @@ class JobsPart(RunsPart):
         body = [part for change in changes for part in _arguments(change)]
         return [bool(answer) for answer in self.call("change", *head, *body)]
 
-    def to_collect(self, run: RunId, limit: int = 1000) -> list[int]:
-        """Return jobs that ended and whose results are still on the cluster."""
-        found = self.ask("SRANDMEMBER", self.key("run", run, "collect"), limit)
+    def to_collect(
+        self, run: RunId, limit: int = 1000, *, at: ClusterName | None = None
+    ) -> list[int]:
+        """Return jobs that ended and whose results are still on the cluster; `at` names one of several."""
+        parts = ("run", run, "collect") if at is None else ("run", run, "collect", at)
+        found = self.ask("SRANDMEMBER", self.key(*parts), limit)
         return sorted(int(job) for job in found)
 
-    def collected(self, run: RunId, jobs: Iterable[int]) -> int:
-        """Note that the results of these jobs were brought; return how many jobs still wait for that."""
-        return int(self.call("collected", run, *jobs))
+    def collected(self, run: RunId, jobs: Iterable[int], *, at: ClusterName | None = None) -> int:
+        """Note that the results of these jobs were brought; return how many jobs still wait for that there."""
+        return int(self.call("collected", run, at or "", *jobs))
 
     def collectable(self, cluster: ClusterName) -> list[RunId]:
         """Return the runs of a cluster that have results to bring."""
@@ -156,4 +159,4 @@ def _check(run: RunId, change: Change) -> None:
 def _arguments(change: Change) -> tuple[str | int | float, ...]:
     (state, attempt), to = change.was, change.record
     what = (to.state.value, to.attempt, to.pack(), change.due, pack_event(change.job, to))
-    return (change.job, state.value, attempt, *what)
+    return (change.job, state.value, attempt, *what, "*" if change.place is None else change.place)

@@ -30,6 +30,7 @@ _LEAST_WINDOW: Final = 10
 _SMALL_MEMORY: Final = 4
 _COLUMNS: Final = tuple(field.name for field in fields(TaskSpec))
 _LISTS: Final = ("forward", "backward")
+_TUPLES: Final = ("forward_common", "backward_common", "targets", "requires")
 _MARK_BYTES: Final = 8
 
 
@@ -78,8 +79,8 @@ def unpack_header(data: bytes) -> Header:
     plain = _unpack(data)
     plain["resources"] = Resources.model_validate_json(json.dumps(plain["resources"]))
     plain["policy"] = Policy(**plain["policy"])
-    for name in ("forward_common", "backward_common"):
-        plain[name] = tuple(plain[name])
+    for name in _TUPLES:
+        plain[name] = tuple(plain.get(name, ()))
     return Header(**plain)
 
 

@@ -2,6 +2,9 @@
 
 A job's record is one string, `state|attempt|tries|cluster|id|token|outcome|code|since|reason`, at most a few
 hundred bytes; the Lua scripts read its first two fields.
+
+Where several clusters share a run, `cluster` is `hpc1#7`: the seventh claim of that run. A change of a job names the
+place that it saw, so a cluster that was given up cannot change what another one has by now.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ class JobRecord:
     state: JobState = JobState.PENDING
     attempt: int = 1  #: the try that is due, in flight or was the last
     tries: int = 0  #: how many tries were used up; a run's `retry_count` allows that many more
-    cluster: ClusterName = _NO_CLUSTER  #: where the attempt is; empty while pending
+    cluster: ClusterName = (
+        _NO_CLUSTER  #: where the attempt is; empty while pending, and in the pool
+    )
+    claim: int = 0  #: by which the cluster has it, where several share the run
     id: SchedulerId = _NO_ID  #: empty until the scheduler answered
     token: Token = _NO_TOKEN  #: empty while pending
     outcome: Outcome | None = None  #: of the last attempt
@@ -43,7 +49,7 @@ class JobRecord:
             self.state.value,
             str(self.attempt),
             str(self.tries),
-            self.cluster,
+            self.place,
             self.id,
             self.token,
         )
@@ -53,14 +59,16 @@ class JobRecord:
     @classmethod
     def unpack(cls, text: str) -> JobRecord:
         """Read what `pack` wrote."""
-        state, attempt, tries, cluster, id_, token, outcome, code, since, reason = text.split(
+        state, attempt, tries, place, id_, token, outcome, code, since, reason = text.split(
             "|", _FIELDS - 1
         )
+        cluster, _, claim = place.partition("#")
         return cls(
             state=JobState(state),
             attempt=int(attempt),
             tries=int(tries),
             cluster=ClusterName(cluster),
+            claim=int(claim or 0),
             id=SchedulerId(id_),
             token=Token(token),
             outcome=Outcome(outcome) if outcome else None,
@@ -69,6 +77,11 @@ class JobRecord:
             reason=reason,
         )
 
+    @property
+    def place(self) -> str:
+        """The cluster that has it, and by which claim: `hpc1#7`; only the name where one has it all."""
+        return f"{self.cluster}#{self.claim}" if self.claim else self.cluster
+
     def to(self, state: JobState, *, now: float) -> JobRecord:
         """Return this record in another state, from `now` on."""
         return replace(self, state=state, since=now)
@@ -76,13 +89,30 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One compare-and-set of a job: `was` must still stand (state and attempt), then `record` replaces it."""
+    """One compare-and-set of a job: `was` and `place` must still stand, then `record` replaces it."""
 
     job: int
-    was: tuple[JobState, int]
+    was: tuple[JobState, int]  #: state and attempt
     record: JobRecord
     #: Unix time from which a job that becomes pending again may be submitted
     due: float = 0.0
+    place: str | None = None  #: who had it, as `JobRecord.place` says; None: whoever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """How the work of a run that several clusters share is spread, as one of them sees it."""
+
+    open: int = 0  #: jobs that nobody has claimed and that may go now
+    claimed: int = 0  #: claimed here, their files not there yet
+    staged: int = 0  #: claimed here, may be submitted
+    #: jobs of each cluster by state; what is pending there is claimed
+    at: Mapping[ClusterName, Mapping[JobState, int]] = field(default_factory=dict)
+
+    def count(self, cluster: ClusterName, *states: JobState) -> int:
+        """Return how many jobs a cluster has in these states."""
+        found = self.at.get(cluster, {})
+        return sum(found.get(state, 0) for state in states)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +148,16 @@ class RunRecord:
     reason: str  #: of a failure, for people
     taken_over: int  #: tasks whose results an earlier run left
     resumes: RunId | None = None  #: that earlier run
+    targets: tuple[
+        ClusterName, ...
+    ] = ()  #: the clusters that share it; () where all goes to `cluster`
+    priority: int = 0
+    held: bool = False  #: True while nothing more of it is to be submitted
+
+    @property
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """Every cluster that its jobs may go to."""
+        return self.targets or (self.cluster,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +179,7 @@ class ClusterRecord:
     worker: str = ""  #: host name and pid of who serves it
     draining: bool = False  #: it is paused in order to be left without any work
     since: float = 0.0  #: Unix time when it was paused, drained or resumed
+    tags: tuple[str, ...] = ()  #: of its profile: what a submission may require
     to_bring: int = 0  #: runs whose results are still there
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _COUNTS: Final = tuple(f"n:{state.value}" for state in JobState)
 _FIELDS: Final = (
     *("state", "results", "owner", "cluster", "name", "staged", "cancel", "tasks", "jobs"),
-    *("accepted", "finished", "reason", "taken", "resumes"),
+    *("accepted", "finished", "reason", "taken", "resumes", "targets", "priority", "held"),
     *_COUNTS,
 )
 #: the answer when a run's directories became free
@@ -112,7 +112,7 @@ class RunsPart(SpecsPart):
         head = (run, *fence_arguments(fence), was.value if was else "", self.clock())
         answer = self.call("change_run", *head, *pairs)
         if answer == _FREE:
-            self._unmark(run)
+            self.free_directories(run)
         return bool(answer)
 
     def wish_cancel(self, run: RunId) -> bool:
@@ -129,7 +129,7 @@ class RunsPart(SpecsPart):
         Raises:
             Conflict: the run has not ended.
         """
-        self._unmark(run)
+        self.free_directories(run)
         if self.call("forget", run) < 0:
             msg = f"run {run} has not ended: cancel it first (`jobferry cancel {run}`)"
             raise Conflict(msg)
@@ -160,7 +160,7 @@ class RunsPart(SpecsPart):
         found = self.ask("HGET", self.key("run", run), "displaced")
         return RunId(found) if found else None
 
-    def _unmark(self, run: RunId) -> None:
+    def free_directories(self, run: RunId) -> None:
         """Free the directories of a run that ended. If this is cut short, `accept` sees that it needs them no more."""
         try:
             header = self.header(run)
@@ -225,4 +225,7 @@ def _record(run: RunId, row: Mapping[str, Any]) -> RunRecord:
         reason=row["reason"] or "",
         taken_over=int(row["taken"]),
         resumes=RunId(row["resumes"]) if row["resumes"] else None,
+        targets=tuple(map(ClusterName, filter(None, (row["targets"] or "").split(",")))),
+        priority=int(row["priority"] or 0),
+        held=row["held"] == "1",
     )

@@ -47,6 +47,9 @@ class ClusterProfile(Target):
 
     max_running_jobs: Positive | None = None  #: Shell: the CPUs if None; else no limit of ours
     max_queued_jobs: Positive | None = None  #: jobs at the scheduler at once
+    claim_ahead: Positive | None = (
+        None  #: jobs that wait here of work that clusters share; None: as many as run, at least 16
+    )
     max_array: Positive | None = None  #: elements of an array; None: the scheduler's own limit
     login_shell: StrictBool = True  #: False for Shell unless it is set
     requeue: StrictBool = False  #: True: the scheduler may start a job again by itself

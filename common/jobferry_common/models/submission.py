@@ -2,7 +2,7 @@
 
     Submission.load_from_json("submission.json")
 
-The target is a `machine`, or the name of a `cluster` that a worker serves.
+The target is a `machine`, or a `cluster` that a worker serves, by its name: one, a list of them, or "any".
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pydantic import Field, StrictBool, StrictStr, field_validator
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models.base import Model
 from jobferry_common.models.machine import Machine
+from jobferry_common.models.placement import ANY, FAIR, Clusters, Placement, Priority, names_of
 from jobferry_common.models.resources import Resources
 from jobferry_common.models.task import Task
-from jobferry_common.models.values import Name, RelativePaths, Text
-from jobferry_common.names import cluster_name
+from jobferry_common.models.values import Name, RelativePaths, Text, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,10 @@ class Submission(Model):
         None  #: DPDispatcher's; runs are resumed by themselves
     )
     continue_on_failure: StrictBool = False  #: True: a failed task does not end the rest
-    cluster: StrictStr | None = None  #: instead of a machine
+    cluster: Clusters | None = None  #: instead of a machine: a name, a list of names, or "any"
+    placement: Placement = FAIR  #: which of several clusters is liked better
+    requires: Texts = ()  #: tags that a cluster's profile must have
+    priority: Priority = 0  #: of an owner's submissions, those with more go first
     name: Name = ""  #: the user's word for it
 
     @field_validator("task_list")
@@ -57,22 +60,32 @@ class Submission(Model):
             raise ValueError(msg)
         return tasks
 
-    @field_validator("cluster")
-    @classmethod
-    def _good_name(cls, name: str | None) -> str | None:
-        try:
-            return name and cluster_name(name)
-        except BadInput as error:
-            raise ValueError(error.problems[0].what) from None
-
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
         """Find that there is no target, or that there are two."""
         machine, cluster = data.get("machine"), data.get("cluster")
-        if machine is None and not cluster:
+        if machine is None and cluster in (None, ""):
             yield ("machine",), 'is missing; expected a machine, or a "cluster" by its name'
         elif machine is not None and cluster:
             yield ("cluster",), "stands beside a machine; expected one of the two"
+        yield from _lonely(data, "requires") if machine is not None else ()
+        weights, names = data.get("placement"), names_of(cluster) if _is_names(cluster) else ()
+        if isinstance(weights, dict) and names and ANY not in names:
+            for name in weights:
+                if name not in names:
+                    known = ", ".join(names)
+                    yield ("placement", name), f"is none of the clusters; expected one of {known}"
+
+
+def _lonely(data: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    if data.get(name):
+        yield (name,), "stands beside a machine; it chooses among clusters"
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    )
 
 
 def clean_policy(value: object) -> str:

@@ -65,10 +65,12 @@ class Layout:
     cluster: str  #: its name: so may two clusters of one ledger
 
     @classmethod
-    def of(cls, header: Header, run: RunId, root: str, ledger: str) -> Layout:
-        """Return the layout of a run under a cluster's root."""
+    def of(
+        cls, header: Header, run: RunId, root: str, ledger: str, cluster: str | None = None
+    ) -> Layout:
+        """Return the layout of a run under a cluster's root; `cluster`: which of several, None for the first."""
         base = header.source if header.in_place else posixpath.join(root, run)
-        return cls(root=root, base=base, run=run, ledger=ledger, cluster=header.cluster)
+        return cls(root=root, base=base, run=run, ledger=ledger, cluster=cluster or header.cluster)
 
     @property
     def control(self) -> str:

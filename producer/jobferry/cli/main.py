@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from jobferry.cli import clusters, events, logs, runs, serve, stack, submit, watch
+from jobferry.cli import clusters, events, logs, runs, serve, sharing, stack, submit, watch
 from jobferry.cli.guard import Commands
 from jobferry.cli.output import output
 
@@ -38,6 +38,9 @@ app.command()(runs.cancel)
 app.command()(runs.retry)
 app.command()(runs.fetch)
 app.command()(runs.clean)
+app.command()(sharing.hold)
+app.command()(sharing.release)
+app.command()(sharing.abandon)
 app.add_typer(clusters.group)
 app.command()(stack.up)
 app.command()(stack.down)

@@ -16,7 +16,7 @@ from jobferry.cli.options import Json, MaybeRun, RunArgument, Wait
 from jobferry.cli.show import ago, fields, note, print_json, print_table, when
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from jobferry.client import Client
     from jobferry.results import Failure
@@ -156,8 +156,8 @@ def clean(
 def run_data(record: RunRecord) -> dict[str, Any]:
     """Return a run as JSON has it."""
     what = ("submission", "state", "results", "cluster", "name", "owner", "jobs", "tasks", "counts")
-    how = ("staged", "cancel", "taken_over", "accepted", "finished", "reason")
-    return {"run": record.id, **fields(record, *what, *how)}
+    how = ("staged", "cancel", "held", "priority", "taken_over", "accepted", "finished", "reason")
+    return {"run": record.id, "clusters": list(record.clusters), **fields(record, *what, *how)}
 
 
 def job_data(job: int, record: JobRecord) -> dict[str, Any]:
@@ -204,14 +204,20 @@ def _row(record: RunRecord) -> tuple[str, ...]:
 
     return (
         record.id,
-        "cancelling" if record.cancel and not record.state.is_final else record.state,
+        _state(record),
         str(record.jobs),
         states(record.counts),
         record.results,
-        record.cluster,
+        ", ".join(record.clusters),
         f"{ago(record.accepted)} ago",
         record.name,
     )
+
+
+def _state(record: RunRecord) -> str:
+    if record.state.is_final:
+        return record.state
+    return "cancelling" if record.cancel else "held" if record.held else record.state
 
 
 def _one(client: Client, record: RunRecord, *, every: bool, json: bool) -> None:
@@ -221,11 +227,13 @@ def _one(client: Client, record: RunRecord, *, every: bool, json: bool) -> None:
     jobs = client.ledger.jobs(record.id, count=max(count, 1))
     failures = result_of(client, record).failures
     if json:
+        spread = client.ledger.by_cluster(record.id)
         data = {**run_data(record), "job_list": [job_data(*pair) for pair in jobs]}
+        data["by_cluster"] = {name: dict(counts) for name, counts in spread.items()}
         print_json({**data, "failures": [failure_data(failure) for failure in failures]})
         return
     _describe(client, record)
-    print_table(_JOB_COLUMNS, [_job_row(*pair) for pair in jobs])
+    _print_jobs(jobs, shared=bool(record.targets))
     if len(jobs) < record.jobs:
         note(f"… and {record.jobs - len(jobs)} more jobs: jobferry status {record.id} --jobs")
     print_failures(failures)
@@ -237,11 +245,12 @@ def _describe(client: Client, record: RunRecord) -> None:
 
     lines = {
         "run": f"{record.id} {record.name}".strip(),
-        "state": f"{record.state}{', cancelling' if record.cancel else ''}",
+        "state": f"{record.state}{', cancelling' if record.cancel else ''}{', held' if record.held else ''}",
         "jobs": f"{record.jobs} ({states(record.counts)}), {record.tasks} tasks",
         "resumes": _resumed(record),
         "results": record.results,
-        "cluster": record.cluster,
+        "cluster": _spread(client, record),
+        "priority": str(record.priority or ""),
         "accepted": when(record.accepted),
         "ended": when(record.finished),
         "reason": record.reason,
@@ -256,6 +265,26 @@ def _resumed(record: RunRecord) -> str:
     if not record.taken_over:
         return ""
     return f"{record.resumes}, whose results of {record.taken_over} tasks are taken over"
+
+
+def _spread(client: Client, record: RunRecord) -> str:
+    """Return the run's cluster; of several each with its jobs: `hpc1: running 3 · finished 9, hpc2: finished 8`."""
+    from jobferry.progress import states
+
+    if not record.targets:
+        return record.cluster
+    at = client.ledger.by_cluster(record.id)
+    names = dict.fromkeys((*record.clusters, *at))
+    return ", ".join(f"{name}: {states(at[name])}" if name in at else name for name in names)
+
+
+def _print_jobs(jobs: Sequence[tuple[int, JobRecord]], *, shared: bool) -> None:
+    if not shared:
+        print_table(_JOB_COLUMNS, [_job_row(*pair) for pair in jobs])
+        return
+    first, *columns = _JOB_COLUMNS
+    rows = [(str(job), record.cluster, *_job_row(job, record)[1:]) for job, record in jobs]
+    print_table((first, "cluster", *columns), rows)
 
 
 def _job_row(job: int, record: JobRecord) -> tuple[str, ...]:

@@ -28,7 +28,14 @@ def submit(  # noqa: PLR0913 - its options
     ],
     *,
     cluster: Annotated[
-        str | None, cluster_option("--cluster", text="Run it there instead of where the file says.")
+        str | None,
+        cluster_option(
+            "--cluster",
+            text='Run it there instead of where the file says: NAME, NAME,NAME, or "any".',
+        ),
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="Of your own submissions, those with more go first.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
@@ -53,6 +60,8 @@ def submit(  # noqa: PLR0913 - its options
         submission.continue_on_failure = True
     if no_clean:
         submission.clean = False
+    if priority is not None:
+        submission.priority = priority
     if dry_run:
         _preview(submission, json=json)
         return
@@ -63,8 +72,9 @@ def _read(file: Path, cluster: str | None, *, allow_ref: bool) -> Submission:
     from jobferry.progress import working
     from jobferry.submission import Submission
 
+    names = cluster.split(",") if cluster and "," in cluster else cluster
     with working(f"reading {file}"):
-        return Submission.load(file, allow_ref=allow_ref, cluster=cluster)
+        return Submission.load(file, allow_ref=allow_ref, cluster=names)
 
 
 def _preview(submission: Submission, *, json: bool) -> None:

@@ -72,10 +72,10 @@ def reserve(ledger: Ledger, run: RunId, jobs: Iterable[int], *, single: bool = F
 
 def change_to(ledger: Ledger, run: RunId, job: int, state: JobState, **fields: Any) -> Change:
     """Return the change of a job from what stands to `state`."""
-    due = fields.pop("due", 0.0)
+    due, place = fields.pop("due", 0.0), fields.pop("place", None)
     record = ledger.job(run, job)
     new = replace(record.to(state, now=20.0), **fields)
-    return Change(job=job, was=(record.state, record.attempt), record=new, due=due)
+    return Change(job=job, was=(record.state, record.attempt), record=new, due=due, place=place)
 
 
 def move(ledger: Ledger, run: RunId, job: int, *states: JobState) -> None:

@@ -72,6 +72,14 @@ class SubmitJobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimJobs:
+    """Claim jobs of a run that other clusters share."""
+
+    run: RunId
+    limit: int  #: how many at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Stop submitting, and declare nothing lost."""
 
@@ -99,6 +107,7 @@ Action = (
     | CancelPending
     | EndRun
     | SubmitJobs
+    | ClaimJobs
     | Pause
     | Tidy
     | Forget

@@ -34,9 +34,10 @@ from jobferry_worker.reconcile.observe import observe
 from jobferry_worker.reconcile.passes import Pass
 from jobferry_worker.reconcile.plan import plan
 from jobferry_worker.reconcile.quiet import Quiet
-from jobferry_worker.reconcile.readback import read_back
+from jobferry_worker.reconcile.readback import answer_for_shared, read_back
 from jobferry_worker.reconcile.root import prove_root
 from jobferry_worker.reconcile.same import prove_scheduler
+from jobferry_worker.reconcile.sharing import look_at_peers, to_stage
 from jobferry_worker.reconcile.snapshot import OUT
 from jobferry_worker.reconcile.unreached import cancel_unsubmitted
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from jobferry_common.settings import Settings
     from jobferry_worker.cluster import Cluster
     from jobferry_worker.reconcile.actions import Action
-    from jobferry_worker.reconcile.snapshot import Snapshot
+    from jobferry_worker.reconcile.snapshot import RunView, Snapshot
 
 logger: Final = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ def _record(ledger: Ledger, cluster: Cluster) -> ClusterRecord:
             batch_type=cluster.profile.batch_type,
             context_type=cluster.profile.context_type,
             worker=":".join(holder().split(":")[:2]),
+            tags=cluster.profile.tags,
         )
         cluster.memory.announced = True
     try:
@@ -146,6 +148,8 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
     prove_root(p)
     prove_scheduler(p, record)
     read_back(p)
+    answer_for_shared(p)
+    look_at_peers(p)
     if (quiet := p.memory.quiet) and quiet.holds(p):
         return _quiet_report(p, quiet)
     looked = mass = False
@@ -205,15 +209,18 @@ def _report(p: Pass, s: Snapshot) -> Report:
     short = not p.cluster.budget.left() and bool(s.due) and not s.paused
     return Report(
         next_look=_next_look(p, out, short_of_commands=short, paused=s.paused),
-        stage=tuple(
-            run
-            for run, _ in s.due
-            if run in s.runs and not s.runs[run].record.staged and not s.runs[run].is_unwanted
-        ),
+        stage=tuple(run for run, _ in s.due if run in s.runs and _lacks_files(s.runs[run]))
+        + to_stage(p),
         collect=tuple(p.ledger.collectable(p.name)),
         changed=p.changed,
         out=out,
     )
+
+
+def _lacks_files(view: RunView) -> bool:
+    """Tell whether a run waits for its files; of one that clusters share, each brings those of its claims."""
+    record = view.record
+    return not record.staged and not record.targets and not view.is_unwanted
 
 
 def _next_look(p: Pass, out: int, *, short_of_commands: bool, paused: bool = False) -> float | None:

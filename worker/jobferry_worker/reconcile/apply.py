@@ -17,6 +17,7 @@ from jobferry_common.states import JobState
 from jobferry_worker.reconcile import actions, health, readback
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.passes import CORRUPT, UnreadableRun
+from jobferry_worker.reconcile.sharing import claim_jobs
 from jobferry_worker.reconcile.singly import all_or_singly
 from jobferry_worker.reconcile.submit import submit
 
@@ -111,7 +112,7 @@ def _cancel_pending(p: Pass, action: actions.CancelPending) -> None:
 
 def _cancelled(p: Pass, job: int, record: JobRecord, reason: str) -> Change:
     ended = replace(record, state=JobState.CANCELLED, since=p.clock(), reason=reason)
-    return Change(job=job, was=(record.state, record.attempt), record=ended)
+    return Change(job=job, was=(record.state, record.attempt), record=ended, place=record.place)
 
 
 def _end(p: Pass, action: actions.EndRun) -> None:
@@ -169,6 +170,7 @@ _EFFECTS: Final[Mapping[type[Action], Callable[[Pass, Any], None]]] = MappingPro
         actions.CancelPending: _cancel_pending,
         actions.EndRun: _end,
         actions.SubmitJobs: _submit,
+        actions.ClaimJobs: claim_jobs,
         actions.Pause: _pause,
         actions.Tidy: _tidy,
         actions.Forget: _forget,

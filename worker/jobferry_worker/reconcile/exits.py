@@ -84,7 +84,8 @@ def exited(s: Snapshot, job: JobInFlight, end: End) -> Change:
         reason=end.reason,
         since=s.now,
     )
-    return Change(job=job.key.job, was=(job.record.state, job.record.attempt), record=record)
+    was = (job.record.state, job.record.attempt)
+    return Change(job=job.key.job, was=was, record=record, place=job.record.place)
 
 
 def settled(s: Snapshot, key: JobKey, record: JobRecord) -> tuple[Change, ...]:
@@ -98,11 +99,12 @@ def settled(s: Snapshot, key: JobKey, record: JobRecord) -> tuple[Change, ...]:
     was = (JobState.EXITED, record.attempt)
     state = _following(view, record)
     if state is JobState.PENDING:
-        again = pending_again(record, now=s.now, reason=record.reason)
+        # its files are here, unless nobody knows for how long nothing goes on here
+        again = pending_again(record, now=s.now, reason=record.reason, stays=not s.paused)
         due = s.now + _backoff(s, record.tries)
-        return (Change(job=key.job, was=was, record=again, due=due),)
+        return (Change(job=key.job, was=was, record=again, due=due, place=record.place),)
     ended = replace(record, state=state, since=s.now)
-    return (Change(job=key.job, was=was, record=ended),)
+    return (Change(job=key.job, was=was, record=ended, place=record.place),)
 
 
 def _following(view: RunView | None, record: JobRecord) -> JobState:

@@ -103,7 +103,7 @@ def _unsubmitted(s: Snapshot, job: JobInFlight) -> tuple[Change, ...]:
             moved(job, JobState.CANCELLED, now=s.now, reason="cancelled before it was submitted"),
         )
     reason = "no answer to its submit command; submitted again"
-    return (retried(job, now=s.now, due=s.now, reason=reason),)
+    return (retried(job, now=s.now, due=s.now, reason=reason, stays=not s.paused),)
 
 
 def _nameless(s: Snapshot, job: JobInFlight) -> Step:

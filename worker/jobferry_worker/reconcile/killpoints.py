@@ -28,6 +28,7 @@ POINTS: Final = (
     "after-ids",
     "after-cancel",
     "after-claims",
+    "after-claimed",
     "after-changes",
     "after-pending-cancelled",
     "after-end",

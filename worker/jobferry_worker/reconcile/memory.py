@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from jobferry_worker.reconcile.peers import Peers
 from jobferry_worker.reconcile.snapshot import Hold
 
 if TYPE_CHECKING:
@@ -57,6 +58,20 @@ class Memory:
         #: where the next round begins among the runs that are to be judged
         self.judged = 0
         self.announced = False
+        #: other clusters, and what was last seen of them
+        self.peers = Peers()
+        #: the broker under which all shared runs were answered for; since when they are asked about; the next try
+        self.told_all = ""
+        self.asked_since: dict[str, float] = {}
+        self.answer_at = 0.0
+        #: open runs that any cluster may join, and that were looked at
+        self.joined: set[RunId] = set()
+        #: since when work of a shared run is left to a better liked cluster
+        self.offered: dict[RunId, float] = {}
+        #: shared runs whose common files were brought here
+        self.commons: set[RunId] = set()
+        #: shared runs whose files cannot be brought here now: how often in a row, and until when they rest
+        self.unstageable: dict[RunId, tuple[int, float]] = {}
         #: what the last full pass left behind
         self.quiet: Quiet | None = None
         self._headers: OrderedDict[RunId, Header] = OrderedDict()
@@ -121,7 +136,8 @@ class Memory:
         self.holds = {run: hold for run, hold in self.holds.items() if run in open_runs}
         self.told = {key: at for key, at in self.told.items() if key.run in open_runs}
         self.provisional = {key for key in self.provisional if key.run in open_runs}
-        for runs in (self.checked, self.complained):
+        self.unstageable = {r: rest for r, rest in self.unstageable.items() if r in open_runs}
+        for runs in (self.checked, self.complained, self.commons):
             runs.intersection_update(open_runs)
 
     @property

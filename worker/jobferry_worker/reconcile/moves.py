@@ -30,26 +30,38 @@ def moved(
         since=old.since if state is old.state else now,
         reason=reason,
     )
-    return Change(job=job.key.job, was=(old.state, old.attempt), record=record)
+    return Change(job=job.key.job, was=(old.state, old.attempt), record=record, place=old.place)
 
 
-def retried(job: JobInFlight, *, now: float, due: float, reason: str) -> Change:
+def retried(
+    job: JobInFlight, *, now: float, due: float, reason: str, stays: bool = False
+) -> Change:
     """Make a job pending again, as its next attempt."""
-    record = pending_again(job.record, now=now, reason=reason)
-    return Change(
-        job=job.key.job, was=(job.record.state, job.record.attempt), record=record, due=due
-    )
+    old = job.record
+    record = pending_again(old, now=now, reason=reason, stays=stays)
+    was = (old.state, old.attempt)
+    return Change(job=job.key.job, was=was, record=record, due=due, place=old.place)
 
 
 def pending_again(
-    record: JobRecord, *, now: float, reason: str, same_attempt: bool = False
+    record: JobRecord,
+    *,
+    now: float,
+    reason: str,
+    same_attempt: bool = False,
+    stays: bool = False,
 ) -> JobRecord:
-    """Return the record of a job that waits for its next attempt, or once more for the same."""
+    """Return the record of a job that waits for its next attempt, or once more for the same.
+
+    Where several clusters share the run, it `stays` with the one that has claimed it, or anybody may take it.
+    """
+    keeps = stays and record.claim > 0
     return replace(
         record,
         state=JobState.PENDING,
         attempt=record.attempt + (not same_attempt),
-        cluster=ClusterName(""),
+        cluster=record.cluster if keeps else ClusterName(""),
+        claim=record.claim if keeps else 0,
         id=SchedulerId(""),
         token=Token(""),
         since=now,

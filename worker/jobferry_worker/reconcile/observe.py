@@ -14,7 +14,7 @@ from jobferry_common.errors import UnknownId, UnreadableOutput
 from jobferry_common.scripts.layout import parse_hint
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState
-from jobferry_worker.reconcile import listing
+from jobferry_worker.reconcile import listing, sharing
 from jobferry_worker.reconcile.actions import Try
 from jobferry_worker.reconcile.passes import UnreadableRun
 from jobferry_worker.reconcile.singly import all_or_singly
@@ -62,7 +62,8 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         listing.note(p, look, flight)
     known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
     runs = _views(p, known, broken)
-    return Snapshot(
+    pools = sharing.pools_of(p, runs, (run for run, _ in due))
+    seen = Snapshot(
         now=p.clock(),
         patience=p.patience,
         limits=limits,
@@ -83,7 +84,13 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         paused=bool(record.paused),
         trusting=record.paused_by == "operator" and not record.paused,
         found=listing.found(p.cluster.scheduler, flight, look) if look else {},
+        me=p.name,
+        tags=frozenset(p.cluster.profile.tags),
+        pools=pools,
+        live=p.memory.peers.live(p.clock(), p.timings.claim_seconds),
+        unstageable={run: until for run, (_, until) in p.memory.unstageable.copy().items()},
     )
+    return sharing.with_offers(p, seen) if pools else seen
 
 
 def limits_of(p: Pass, flight: Collection[JobInFlight]) -> Limits:
@@ -94,7 +101,14 @@ def limits_of(p: Pass, flight: Collection[JobInFlight]) -> Limits:
     if profile.max_queued_jobs is not None:
         out = sum(job.record.state in OUT for job in flight)
         room = max(profile.max_queued_jobs - out, 0)
-    return Limits(array=array, room=room, commands=p.cluster.budget.left(), batch=_BATCH)
+    return Limits(
+        array=array,
+        room=room,
+        commands=p.cluster.budget.left(),
+        batch=_BATCH,
+        ahead=profile.claim_ahead,
+        slots=profile.max_running_jobs,
+    )
 
 
 def _hints(p: Pass) -> tuple[dict[Try, str], tuple[str, ...]]:

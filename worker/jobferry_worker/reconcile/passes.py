@@ -171,4 +171,4 @@ class Pass:
 
     def layout(self, run: RunId) -> Layout:
         """Return where a run lies on the cluster; raises `UnreadableRun`."""
-        return Layout.of(self.header(run), run, self.cluster.root, self.ledger_id)
+        return self.cluster.layout_of(self.header(run), run, self.ledger_id)

@@ -18,6 +18,7 @@ from jobferry_worker.reconcile.actions import (
     Pause,
     Tidy,
 )
+from jobferry_worker.reconcile.claims import plan_claims
 from jobferry_worker.reconcile.ends import plan_ends
 from jobferry_worker.reconcile.flight import Step, steps
 from jobferry_worker.reconcile.mass import mass_vanishing
@@ -48,6 +49,7 @@ def plan(s: Snapshot) -> tuple[Action, ...]:
         *_forget(found),
         *plan_ends(s),
         *(() if reason or s.paused else plan_submits(s)),
+        *(() if reason or s.paused else plan_claims(s)),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.states import JobState
+from jobferry_worker.reconcile.claims import is_left_to_others
 from jobferry_worker.reconcile.snapshot import OUT
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Quiet:
     at: float  #: Unix time
     out: int  #: jobs that the scheduler has or may have
     no_room: bool  #: what is due cannot go before a job ends
+    left: bool = False  #: all that is due is shared with other clusters, and this one claims nothing of it now
 
     @classmethod
     def after(cls, p: Pass, s: Snapshot) -> Quiet | None:
@@ -34,15 +36,17 @@ class Quiet:
         if waits or s.paused:
             return None
         out = sum(job.record.state in OUT for job in s.flight)
-        return cls(at=p.clock(), out=out, no_room=s.limits.room == 0)
+        return cls(at=p.clock(), out=out, no_room=s.limits.room == 0, left=is_left_to_others(s))
 
     def holds(self, p: Pass) -> bool:
         """Return True when nothing has come that a full pass would act on."""
         now, memory = p.clock(), p.memory
         if not 0 <= now - self.at < _SECONDS or (self.out and now >= memory.look_at):
             return False
+        if self.left and p.ledger.with_claims(p.name):
+            return False  # their files may have come
         due = p.ledger.next_due(p.name)
-        if due is not None and due <= now and not self.no_room:
+        if due is not None and due <= now and not (self.no_room or self.left):
             return False
         if p.ledger.cancel_wishes(p.name) or p.ledger.to_judge(p.name):
             return False

@@ -22,6 +22,7 @@ from jobferry_common.schedulers.base import Listing
 from jobferry_common.scripts.records import WorkerClaim, parse_claim
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile.killpoints import kill_here
+from jobferry_worker.reconcile.moves import pending_again
 from jobferry_worker.reconcile.passes import UnreadableRun
 from jobferry_worker.reconcile.singly import say
 from jobferry_worker.reconcile.snapshot import MARK
@@ -97,6 +98,39 @@ def may_end_pending(p: Pass, run: RunId) -> bool:
         return False
 
 
+def answer_for_shared(p: Pass) -> None:
+    """After the broker was restarted, say what this cluster has of the runs that it shares with others.
+
+    Nobody claims more of such a run before. It is asked once every submit command that the broker may have forgotten
+    has surely ended: at another cluster no claim on our file system would stand in the way of its job.
+
+    Raises:
+        SchedulerError, HostUnreachable: the cluster cannot be asked.
+    """
+    broker, now, memory = p.lease.fence.broker, p.clock(), p.memory
+    if memory.told_all == broker:
+        return
+    runs = p.ledger.unanswered(p.name, broker=broker)
+    if not runs:
+        memory.told_all = broker
+        return
+    since = memory.asked_since.setdefault(broker, now)
+    if now - since <= p.patience.settle or now < memory.answer_at:
+        return
+    memory.answer_at = now + p.timings.look_seconds
+    told = _listing(p)
+    for run in runs:
+        try:
+            _compare(p, run, told)
+        except (UnreadableRun, UnknownId) as error:
+            logger.warning("%s", error, extra={"action": "readback"})
+        except StagingError as error:
+            say(p, run, f"waits: {error}")
+            continue
+        p.ledger.answer(run, p.name, broker=broker)
+    kill_here("after-readback")
+
+
 def _listing(p: Pass) -> Listing:
     scheduler = p.cluster.scheduler
     argv = scheduler.listing(p.cluster.host.user())
@@ -129,13 +163,15 @@ def _compare(p: Pass, run: RunId, told: Listing) -> int:
 def _restore(p: Pass, layout: Layout, told: Listing) -> int:
     """Bring pending jobs to where the cluster has them; return how many there were."""
     owners = _listed(p, layout, told) | _claimed(p, layout)
+    # nobody knows any more by which claim they came here
+    claim = p.ledger.new_claim(layout.run) if owners and p.header(layout.run).is_shared else 0
     restored = 0
     for page in _pages(p, layout.run, {key.job for key in owners}):
         changes = [
             change
             for job, record in page
             if (owner := owners.get(AttemptKey(job, record.attempt))) is not None
-            for change in _adopted(p, job, record, owner)
+            for change in _adopted(p, job, record, owner, claim)
         ]
         restored += p.change(layout.run, changes)
     if restored:
@@ -196,18 +232,26 @@ def _pages(p: Pass, run: RunId, jobs: set[int]) -> Iterator[list[tuple[int, JobR
 
 
 def _adopted(
-    p: Pass, job: int, record: JobRecord, owner: SchedulerId | WorkerClaim
+    p: Pass, job: int, record: JobRecord, owner: SchedulerId | WorkerClaim, claim: int
 ) -> tuple[Change, Change]:
     now = p.clock()
     out = replace(
-        record, state=JobState.SUBMITTING, cluster=p.name, since=now, token=Token(""), reason=""
+        record,
+        state=JobState.SUBMITTING,
+        cluster=p.name,
+        claim=claim,
+        since=now,
+        token=Token(""),
+        reason="",
     )
-    first = Change(job=job, was=(JobState.PENDING, record.attempt), record=out)
+    was = (JobState.PENDING, record.attempt)
+    first = Change(job=job, was=was, record=out, place=record.place)
     if isinstance(owner, WorkerClaim):
-        then = replace(record, attempt=record.attempt + 1, since=now)
+        then = pending_again(record, now=now, reason=record.reason)
     else:
         then = replace(out, state=JobState.RUNNING, id=owner)
-    return first, Change(job=job, was=(JobState.SUBMITTING, record.attempt), record=then, due=now)
+    was = (JobState.SUBMITTING, record.attempt)
+    return first, Change(job=job, was=was, record=then, due=now, place=out.place)
 
 
 def _run_of(token: Token) -> RunId | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.names import AttemptKey
+from jobferry_common.names import AttemptKey, ClusterName
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile.actions import Try
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from jobferry_common.document import Header
-    from jobferry_common.ledger.records import JobInFlight, JobRecord, RunRecord
+    from jobferry_common.ledger.records import JobInFlight, JobRecord, Pool, RunRecord
     from jobferry_common.names import JobKey, RunId, SchedulerId, Token
     from jobferry_common.schedulers.base import Seen
     from jobferry_common.scripts.records import ExitRecord, WorkerClaim
 
 #: every token of ours begins so
 MARK: Final = "jf."
+_NOBODY: Final = ClusterName("")
 #: the scheduler has these jobs, or may have them
 OUT: Final = frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING})
 
@@ -41,6 +42,9 @@ class Patience:
     again: float = 30.0  #: before a cancel is told again
     retry: float = 5.0  #: before the second try of a job; doubles with each further one
     retry_max: float = 300.0
+    placement: float = (
+        10.0  #: for a better liked cluster to take work that it has nothing waiting of
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,10 @@ class Limits:
     )
     commands: int = 1000  #: submit commands that the budget allows now
     batch: int = 10_000  #: most jobs of one round
+    ahead: int | None = (
+        None  #: jobs of shared runs that may wait at the scheduler; None: as many as run there
+    )
+    slots: int | None = None  #: jobs that can run here at once, where that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +157,15 @@ class Snapshot:
     trusting: bool = False  #: an operator resumed the cluster: what is gone is gone
     #: jobs that are being submitted and whose token the scheduler has: their ids
     found: Mapping[JobKey, SchedulerId] = field(default_factory=dict)
+    me: ClusterName = _NOBODY  #: whose pass this is
+    tags: frozenset[str] = frozenset()  #: of its profile
+    #: how each run is spread that clusters share and that has something to go
+    pools: Mapping[RunId, Pool] = field(default_factory=dict)
+    live: frozenset[ClusterName] = frozenset()  #: clusters that work: heard of lately, not paused
+    #: since when work of a shared run is left to a better liked cluster
+    offered: Mapping[RunId, float] = field(default_factory=dict)
+    #: runs whose files could not be brought here: until when nothing more of them is claimed
+    unstageable: Mapping[RunId, float] = field(default_factory=dict)
 
     def unwanted(self, run: RunId) -> bool:
         """True when nothing of the run shall run any more."""

@@ -58,7 +58,7 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
     try:
         if not readback.agrees(p, run):
             return
-        token, attempts, command = _written(p, run, jobs)
+        token, command = _written(p, run, jobs)
     except UnreadableRun as error:
         logger.error("%s", error, extra={"action": "submit"})  # noqa: TRY400
         return
@@ -69,15 +69,15 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
         _rest(p, run, len(jobs), str(error))
         return
     kill_here("before-reserve")
-    if not _reserve(p, run, token, attempts, single=command.size is None):
+    if not _reserve(p, run, token, jobs, single=command.size is None):
         logger.info("Run %s changed meanwhile; nothing was submitted.", run)
         return
     kill_here("after-reserve")
     _give(p, run, token, jobs, command)
 
 
-def _written(p: Pass, run: RunId, jobs: Pending) -> tuple[Token, list[AttemptKey], Submit]:
-    """Write what the jobs need on the cluster; return what to reserve, and the command that submits them."""
+def _written(p: Pass, run: RunId, jobs: Pending) -> tuple[Token, Submit]:
+    """Write what the jobs need on the cluster; return their token, and the command that submits them."""
     layout, header = p.layout(run), p.header(run)
     attempts = [AttemptKey(job, record.attempt) for job, record in jobs]
     token = token_of(run, attempts)
@@ -94,7 +94,7 @@ def _written(p: Pass, run: RunId, jobs: Pending) -> tuple[Token, list[AttemptKey
         header=header_lines(header, p.cluster.scheduler, requeue=requeue),
         requeue=requeue,
     )
-    return token, attempts, command
+    return token, command
 
 
 def _write_files(
@@ -128,12 +128,17 @@ def _tasks(
         raise UnreadableRun(msg) from error
 
 
-def _reserve(
-    p: Pass, run: RunId, token: Token, attempts: Sequence[AttemptKey], *, single: bool
-) -> bool:
+def _reserve(p: Pass, run: RunId, token: Token, jobs: Pending, *, single: bool) -> bool:
     p.lease.keep(p.timings.command)
     return p.ledger.reserve(
-        run, p.name, token, attempts, fence=p.lease.fence, now=p.clock(), single=single
+        run,
+        p.name,
+        token,
+        [AttemptKey(job, record.attempt) for job, record in jobs],
+        fence=p.lease.fence,
+        now=p.clock(),
+        single=single,
+        claims=[record.claim for _, record in jobs],
     )
 
 
@@ -185,7 +190,11 @@ def _given(p: Pass, run: RunId, token: Token, jobs: Pending, given: SchedulerId)
 def _busy(p: Pass, run: RunId, token: Token, jobs: Pending, words: str) -> None:
     """Not now: the jobs wait on, and the run tries half as many next time."""
     hold = p.memory.hold(run, p.clock(), least=_REST, most=p.timings.look_seconds, size=len(jobs))
-    _back(p, run, jobs, due=hold.until, reason=words)
+    shared = p.header(run).is_shared
+    # another cluster may have room for them now
+    _back(p, run, jobs, due=p.clock() if shared else hold.until, reason=words)
+    if shared:  # nor does what else is claimed of it go here now
+        p.ledger.unclaim(run, p.name)
     logger.info("%s waits: %s", run, words, extra={"action": "submit-busy", "token": token})
 
 
@@ -209,14 +218,16 @@ def _back(p: Pass, run: RunId, jobs: Pending, *, due: float, reason: str) -> Non
     changes = []
     for job, record in jobs:
         again = pending_again(record, now=p.clock(), reason=reason, same_attempt=True)
-        changes.append(replace(_from_submitting(p, job, again), due=due))
+        place = replace(record, cluster=p.name).place
+        changes.append(replace(_from_submitting(p, job, again), due=due, place=place))
     p.change(run, changes)
 
 
 def _from_submitting(p: Pass, job: int, record: JobRecord) -> Change:
     flying = record.state.is_in_flight
     now = replace(record, since=p.clock(), cluster=p.name if flying else record.cluster)
-    return Change(job=job, was=(JobState.SUBMITTING, record.attempt), record=now)
+    place = replace(record, cluster=p.name).place
+    return Change(job=job, was=(JobState.SUBMITTING, record.attempt), record=now, place=place)
 
 
 def _fail(p: Pass, run: RunId, jobs: Pending, words: str) -> None:
@@ -226,6 +237,7 @@ def _fail(p: Pass, run: RunId, jobs: Pending, words: str) -> None:
             job=job,
             was=(record.state, record.attempt),
             record=replace(record, state=JobState.FAILED, since=p.clock(), reason=words),
+            place=record.place,
         )
         for job, record in jobs
     ]
@@ -236,6 +248,8 @@ def _fail(p: Pass, run: RunId, jobs: Pending, words: str) -> None:
 def _rest(p: Pass, run: RunId, size: int, words: str) -> None:
     """Its files cannot be written: this run waits, and says why; others go on."""
     hold = p.memory.hold(run, p.clock(), least=_REST, most=_REST_MOST, size=size * 2)
+    if p.header(run).is_shared:
+        p.ledger.unclaim(run, p.name)
     p.ledger.change_run(run, reason=words, fence=p.lease.fence)
     p.memory.complained.add(run)
     logger.warning(

@@ -26,21 +26,30 @@ if TYPE_CHECKING:
 def plan_submits(s: Snapshot) -> Iterator[SubmitJobs]:
     """Return the submit commands that room and budget allow, the run with the fewest jobs out first."""
     out = Counter(job.key.run for job in s.flight if job.record.state in OUT)
-    ready = {run: jobs for run, jobs in s.due if _may_go(s, run)}
+    ready = {run: jobs for run, jobs in s.due if jobs and _may_go(s, run)}
     wishes = [
-        Wish(s.runs[run].record.owner, run, min(len(jobs), _most(s, run)), out[run])
+        Wish(
+            s.runs[run].record.owner,
+            run,
+            min(len(jobs), _most(s, run)),
+            out[run],
+            s.runs[run].record.priority,
+        )
         for run, jobs in ready.items()
     ]
     room = s.limits.batch if s.limits.room is None else min(s.limits.room, s.limits.batch)
     given = share(room, wishes)
-    order = sorted(given, key=lambda run: out[run])
+    order = sorted(given, key=lambda run: (-s.runs[run].record.priority, out[run]))
     batches = [_batches(s, run, ready[run][: given[run]]) for run in order]
     yield from islice(_in_turn(batches), s.limits.commands)
 
 
 def _may_go(s: Snapshot, run: RunId) -> bool:
     view = s.runs.get(run)
-    if view is None or run in s.broken or not view.record.staged or view.record.state.is_final:
+    if view is None or run in s.broken or view.record.state.is_final:
+        return False
+    # of a shared run only those are due whose files are here
+    if not (view.record.staged or view.record.targets):
         return False
     hold = s.holds.get(run)
     return not why_not(view) and not (hold and s.now < hold.until)

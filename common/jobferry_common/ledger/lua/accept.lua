@@ -12,11 +12,14 @@ local UNREACHED = 300 -- seconds without a pass over a cluster; see `_UNREACHED_
 -- Somebody wished the end of a run, and its cluster cannot be reached. Nothing more of it is submitted; where tasks
 -- do not run in place, its results then stay on the cluster.
 local function is_given_up(run)
-  local f = redis.call('HMGET', key('run', run), 'cancel', 'in_place', 'cluster')
+  local f = redis.call('HMGET', key('run', run), 'cancel', 'in_place')
   if f[1] ~= '1' or (f[2] == '1' and in_flight(run) > 0) then return false end
-  local c = redis.call('HMGET', key('cluster', f[3]), 'paused', 'paused_by', 'last_pass')
-  if c[2] == 'jobferry' and c[1] ~= '' then return true end
-  return tonumber(now) - tonumber(c[3] or '0') > UNREACHED
+  for _, name in ipairs((targets_of(run))) do
+    local c = redis.call('HMGET', key('cluster', name), 'paused', 'paused_by', 'last_pass')
+    local away = c[2] == 'jobferry' and c[1] ~= '' or tonumber(now) - tonumber(c[3] or '0') > UNREACHED
+    if not away then return false end
+  end
+  return true
 end
 
 -- A run that has marks, with those of the same destination whose results are still to come to the same places.
@@ -31,6 +34,10 @@ local function with_siblings(run)
   end
   return found
 end
+-- where it goes: the first cluster, then those that share it, what they must have, whether more may join, priority
+local goes = {}
+for part in string.gmatch(cluster .. '|', '([^|]*)|') do goes[#goes + 1] = part end
+cluster = goes[1]
 
 local number = tonumber(redis.call('HGET', key('submissions'), submission) or '0')
 local last = redis.call('HGET', key('destinations'), destination) or ''
@@ -83,7 +90,8 @@ end
 redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'destination', destination,
   'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
   'turn', turn, 'first', turn, 'taken', taken, 'resumes', tonumber(taken) > 0 and resumed or '',
-  'in_place', in_place, 'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
+  'in_place', in_place, 'targets', goes[2], 'requires', goes[3], 'priority', goes[5], 'born', server(),
+  'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
 for _, holder in ipairs(displaced) do redis.call('HSET', key('run', holder), 'displaced', run) end
 for start = first_mark, #ARGV, 1000 do
   local fields = {}
@@ -93,16 +101,19 @@ for start = first_mark, #ARGV, 1000 do
   end
   redis.call('HSET', directories, unpack(fields))
 end
-for _, list in ipairs({key('runs'), key('open'), key('open', cluster)}) do
-  redis.call('ZADD', list, now, run)
-end
+for _, list in ipairs({key('runs'), key('open')}) do redis.call('ZADD', list, now, run) end
 redis.call('ZADD', key('names'), 0, run)
-redis.call('HINCRBY', key('waiting'), cluster, jobs - finished)
+local targets = targets_of(run)
+for _, name in ipairs(targets) do
+  redis.call('ZADD', key('open', name), now, run)
+  if jobs == finished then redis.call('SADD', key('judge', name), run) end
+end
+wait_at(targets, jobs - finished)
+if goes[4] == '1' then redis.call('SADD', key('any'), run) end
 if profile ~= '' then
   redis.call('SET', key('profile', cluster), profile)
   redis.call('SADD', key('inline', cluster), run)
 end
-if jobs == finished then redis.call('SADD', key('judge', cluster), run) end
 place(run)
 tell_run(run, now)
 return {'new', run}

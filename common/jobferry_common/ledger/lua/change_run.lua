@@ -7,6 +7,7 @@ local head = redis.call('HMGET', run_key, 'state', 'cluster', 'n:pending', 'firs
 if not head[1] then return unknown(run) end
 if stale(account, ARGV[3], ARGV[4]) then return lease_lost(account) end
 local state, cluster = head[1], head[2]
+local names, shared = targets_of(run)
 local changed, ended, told = {}, false, false
 for i = 7, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
@@ -30,20 +31,30 @@ if ended then
   -- no job was ever submitted (an intent makes a run active), so there is nothing to bring; cleaning may take its time
   if state == 'accepted' and head[6] == 'remote' then redis.call('HSET', run_key, 'results', 'delivered') end
   redis.call('ZREM', key('open'), run)
-  redis.call('ZREM', key('open', cluster), run)
-  redis.call('SREM', key('judge', cluster), run)
-  redis.call('SREM', key('cancel', cluster), run)
-  redis.call('HDEL', key('doubted', cluster), run)
-  -- its common results, its delivery and its cleaning are still to be seen to
-  redis.call('SADD', key('collect', cluster), run)
-  redis.call('HINCRBY', key('waiting'), cluster, 0 - tonumber(head[3] or 0)) -- not "-0", which Redis cannot read
+  for _, name in ipairs(names) do
+    redis.call('ZREM', key('open', name), run)
+    redis.call('SREM', key('judge', name), run)
+    redis.call('SREM', key('cancel', name), run)
+    redis.call('HDEL', key('doubted', name), run)
+  end
+  redis.call('SREM', key('any'), run)
+  -- its common results, its delivery and its cleaning are still to be seen to, wherever there is something of it
+  local places = shared and redis.call('HKEYS', key('run', run, 'places')) or {cluster}
+  for _, name in ipairs(places) do redis.call('SADD', key('collect', name), run) end
+  local awaited = shared and 0 or 1
+  for _, at in ipairs(shared and redis.call('HVALS', key('run', run, 'places')) or {}) do
+    if at ~= 'given up' then awaited = awaited + 1 end
+  end
+  if awaited == 0 then redis.call('HSET', run_key, 'results', 'delivered') end
+  wait_at(names, 0 - tonumber(head[3] or 0)) -- not "-0", which Redis cannot read
   place(run)
 end
 if redis.call('HGET', run_key, 'staged') == '1' and not ended then
   for i = 1, #changed, 2 do
     if changed[i] == 'staged' then
       redis.call('HSET', run_key, 'turn', head[4])
-      redis.call('ZADD', key('ready', cluster, head[5]), 'XX', head[4], run)
+      local score = rank(head[4], redis.call('HGET', run_key, 'priority'))
+      redis.call('ZADD', key('ready', cluster, head[5]), 'XX', score, run)
     end
   end
 end

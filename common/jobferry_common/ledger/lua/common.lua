@@ -30,9 +30,68 @@ local function is_final(state)
   return next(RUN_NEXT[state]) == nil
 end
 
--- state, attempt, tries, token of a job's record
+-- state, attempt, tries, token, place of a job's record
 local function parse(record)
-  return string.match(record, '^([^|]*)|(%d+)|(%d+)|[^|]*|[^|]*|([^|]*)|')
+  local state, attempt, tries, place, token = string.match(record, '^([^|]*)|(%d+)|(%d+)|([^|]*)|[^|]*|([^|]*)|')
+  return state, attempt, tries, token, place
+end
+
+-- A record with another place: `cluster#claim`, or '' for the pool.
+local function placed(record, place)
+  return (string.gsub(record, '^([^|]*|%d+|%d+|)[^|]*', '%1' .. place))
+end
+
+local function cluster_of(place)
+  return string.match(place, '^[^#]+')
+end
+
+-- The clusters that a run's jobs may go to, and whether they share them by claims.
+local function targets_of(run)
+  local f = redis.call('HMGET', key('run', run), 'cluster', 'targets')
+  if not f[2] or f[2] == '' then return {f[1]}, false end
+  local names = {}
+  for name in string.gmatch(f[2], '[^,]+') do names[#names + 1] = name end
+  return names, true
+end
+
+-- Where pending jobs that a cluster has claimed stand: without their files, and with them.
+local function held_by(run, cluster)
+  return key('run', run, 'claims', cluster), key('run', run, 'due', cluster)
+end
+
+local function claimed_by(run, cluster)
+  local claims, due = held_by(run, cluster)
+  return redis.call('ZCARD', claims) + redis.call('ZCARD', due)
+end
+
+-- A pending job leaves every list on which it may stand.
+local function unlist(run, job, place)
+  redis.call('ZREM', key('run', run, 'due'), job)
+  local cluster = cluster_of(place)
+  if cluster then
+    local claims, due = held_by(run, cluster)
+    redis.call('ZREM', claims, job)
+    redis.call('ZREM', due, job)
+  end
+end
+
+local function note_claims(run, cluster)
+  if claimed_by(run, cluster) > 0 then
+    redis.call('SADD', key('claimed', cluster), run)
+  else
+    redis.call('SREM', key('claimed', cluster), run)
+  end
+end
+
+-- How many jobs of a shared run each cluster has in each state; the pool counts nowhere.
+local function count_at(run, place, state, delta)
+  local cluster = cluster_of(place)
+  if cluster then redis.call('HINCRBY', key('run', run, 'at'), cluster .. ' ' .. state, delta) end
+end
+
+-- Among the runs of an owner: more priority first, then who waits longest.
+local function rank(turn, priority)
+  return tonumber(turn) - tonumber(priority or 0) * 1e12
 end
 
 local function in_flight(run)
@@ -62,26 +121,62 @@ local function open_jobs(run)
   return sum
 end
 
--- Puts a run where due() finds it: ready, later, or nowhere.
-local function place(run)
-  local f = redis.call('HMGET', key('run', run), 'state', 'cluster', 'owner', 'n:pending', 'turn')
-  local cluster, owner = f[2], f[3]
+local function first_of(list)
+  local score = redis.call('ZRANGE', list, 0, 0, 'WITHSCORES')[2]
+  return score and tonumber(score)
+end
+
+-- Puts a run where due() of one cluster finds it: ready, later (at `first`), or nowhere.
+local function place_at(run, cluster, owner, score, turn, fresh, first)
   local ready, owners, later = key('ready', cluster, owner), key('owners', cluster), key('later', cluster)
-  local due = key('run', run, 'due')
-  local recorded = redis.call('ZCARD', due)
-  if not is_final(f[1]) and tonumber(f[4] or 0) > recorded then
+  if fresh then
     redis.call('ZREM', later, run)
-    redis.call('ZADD', ready, 'NX', f[5], run)
-    redis.call('ZADD', owners, 'NX', f[5], owner)
+    redis.call('ZADD', ready, 'NX', score, run)
+    redis.call('ZADD', owners, 'NX', turn, owner)
     return
   end
   redis.call('ZREM', ready, run)
   if redis.call('EXISTS', ready) == 0 then redis.call('ZREM', owners, owner) end
-  if not is_final(f[1]) and recorded > 0 then
-    redis.call('ZADD', later, redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2], run)
+  if first then
+    redis.call('ZADD', later, first, run)
   else
     redis.call('ZREM', later, run)
   end
+end
+
+-- Puts a run where due() finds it, at each of its clusters.
+local function place(run)
+  local f = redis.call('HMGET', key('run', run), 'state', 'owner', 'n:pending', 'turn', 'priority', 'held')
+  local names, shared = targets_of(run)
+  local open = not is_final(f[1]) and f[6] ~= '1'
+  local pool = key('run', run, 'due')
+  local fresh = tonumber(f[3] or 0) - redis.call('ZCARD', pool)
+  if shared then
+    for _, cluster in ipairs(names) do fresh = fresh - claimed_by(run, cluster) end
+  end
+  for _, cluster in ipairs(names) do
+    local first = first_of(pool)
+    if shared then
+      local _, due = held_by(run, cluster)
+      local own = first_of(due)
+      first = own and (not first or own < first) and own or first
+    end
+    place_at(run, cluster, f[2], rank(f[4], f[5]), f[4], open and fresh > 0, open and first)
+  end
+end
+
+-- A run was served by a cluster: others come first now.
+local function serve(run, cluster)
+  local turn = redis.call('INCR', key('turn'))
+  local f = redis.call('HMGET', key('run', run), 'owner', 'priority')
+  redis.call('HSET', key('run', run), 'turn', turn)
+  redis.call('ZADD', key('ready', cluster, f[1]), 'XX', rank(turn, f[2]), run)
+  redis.call('ZADD', key('owners', cluster), 'XX', turn, f[1])
+end
+
+-- More or fewer jobs are pending that may go to these clusters.
+local function wait_at(names, delta)
+  for _, cluster in ipairs(names) do redis.call('HINCRBY', key('waiting'), cluster, delta) end
 end
 
 local function tell_run(run, at, note)
@@ -102,5 +197,47 @@ local function drop_token(cluster, token)
   if redis.call('HINCRBY', key('left', cluster), token, -1) <= 0 then
     redis.call('HDEL', key('left', cluster), token)
     redis.call('HDEL', key('tokens', cluster), token)
+  end
+end
+
+-- How many jobs of a shared run nobody has claimed, and may be claimed now.
+local function pool_of(run, names, now)
+  local free = tonumber(redis.call('HGET', key('run', run), 'n:pending') or 0)
+  for _, cluster in ipairs(names) do free = free - claimed_by(run, cluster) end
+  return free - redis.call('ZCOUNT', key('run', run, 'due'), '(' .. now, '+inf')
+end
+
+-- Gives what a cluster has claimed and not submitted back to the pool: all of it, or only what lacks its files.
+-- `known`: what it tried before stays, while the broker may have forgotten how that ended.
+local function give_up_claims(run, cluster, all, known)
+  local doubted = known and redis.call('HEXISTS', key('doubted', cluster), run) == 1
+  local claims, due = held_by(run, cluster)
+  local given = 0
+  for _, list in ipairs(all and {claims, due} or {claims}) do
+    local rows = redis.call('ZRANGE', list, 0, -1, 'WITHSCORES')
+    for i = 1, #rows, 2 do
+      local record = redis.call('HGET', key('run', run, 'jobs'), rows[i])
+      local _, attempt = parse(record)
+      if attempt == '1' or not doubted then
+        redis.call('HSET', key('run', run, 'jobs'), rows[i], placed(record, ''))
+        redis.call('ZADD', key('run', run, 'due'), list == due and rows[i + 1] or 0, rows[i])
+        redis.call('ZREM', list, rows[i])
+        given = given + 1
+      end
+    end
+  end
+  if given > 0 then count_at(run, cluster, 'pending', 0 - given) end
+  note_claims(run, cluster)
+  return given
+end
+
+-- A broker that was restarted may have forgotten a claim: nothing more of a shared run from before is claimed or
+-- submitted until each of its clusters has said what it has. Returns one that has not, or nothing.
+local function unanswered(run, names)
+  local broker = server()
+  if redis.call('HGET', key('run', run), 'born') == broker then return nil end
+  for _, name in ipairs(names) do
+    local asked = redis.call('EXISTS', key('cluster', name)) == 1
+    if asked and redis.call('HGET', key('run', run, 'read'), name) ~= broker then return name end
   end
 end

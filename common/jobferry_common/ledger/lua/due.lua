@@ -6,10 +6,10 @@ local cluster, now, want_runs, want_jobs = ARGV[1], ARGV[2], tonumber(ARGV[3]), 
 local later, owners = key('later', cluster), key('owners', cluster)
 
 for _, run in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, MOVED)) do
-  local f = redis.call('HMGET', key('run', run), 'owner', 'turn')
+  local f = redis.call('HMGET', key('run', run), 'owner', 'turn', 'priority')
   redis.call('ZREM', later, run)
   if f[1] then
-    redis.call('ZADD', key('ready', cluster, f[1]), 'NX', f[2], run)
+    redis.call('ZADD', key('ready', cluster, f[1]), 'NX', rank(f[2], f[3]), run)
     redis.call('ZADD', owners, 'NX', f[2], f[1])
   end
 end
@@ -53,32 +53,36 @@ local function add_fresh(run, answer, fresh, jobs)
   if fresh ~= before then redis.call('HSET', key('run', run), 'fresh', fresh) end
 end
 
-local function jobs_of(run)
+local function jobs_of(run, names, shared)
   local answer = {run}
-  local due = redis.call('ZRANGEBYSCORE', key('run', run, 'due'), '-inf', now, 'LIMIT', 0, want_jobs)
+  if shared and unanswered(run, names) then return answer end
+  local list = shared and key('run', run, 'due', cluster) or key('run', run, 'due')
+  local due = redis.call('ZRANGEBYSCORE', list, '-inf', now, 'LIMIT', 0, want_jobs)
   for _, job in ipairs(due) do
     answer[#answer + 1] = job
     answer[#answer + 1] = redis.call('HGET', key('run', run, 'jobs'), job)
   end
   local f = redis.call('HMGET', key('run', run), 'fresh', 'jobs')
-  if #due < want_jobs then add_fresh(run, answer, tonumber(f[1]), tonumber(f[2])) end
+  -- of what several clusters share, only what this one has claimed
+  if #due < want_jobs and not shared then add_fresh(run, answer, tonumber(f[1]), tonumber(f[2])) end
   return answer
 end
 
 local answers = {}
 for _, run in ipairs(in_turn()) do
-  local f = redis.call('HMGET', key('run', run), 'staged', 'cancel', 'owner')
-  local answer = jobs_of(run)
-  if #answer > 1 then
+  local f = redis.call('HMGET', key('run', run), 'staged', 'cancel', 'owner', 'priority')
+  local names, shared = targets_of(run)
+  local answer = jobs_of(run, names, shared)
+  if #answer > 1 or (shared and pool_of(run, names, now) > 0) then
     answers[#answers + 1] = answer
   else
     place(run)
   end
   -- what cannot go now must not stand in the way of what can
-  if f[1] ~= '1' or f[2] == '1' then
+  if f[1] ~= '1' and not (shared and #answer > 1) or f[2] == '1' then
     local turn = redis.call('INCR', key('turn'))
     redis.call('HSET', key('run', run), 'turn', turn)
-    redis.call('ZADD', key('ready', cluster, f[3]), 'XX', turn, run)
+    redis.call('ZADD', key('ready', cluster, f[3]), 'XX', rank(turn, f[4]), run)
   end
 end
 return answers

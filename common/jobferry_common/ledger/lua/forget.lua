@@ -8,6 +8,16 @@ local cluster = head[2]
 if head[3] and redis.call('HGET', key('destinations'), head[3]) == run then
   redis.call('HDEL', key('destinations'), head[3])
 end
+local names = redis.call('HKEYS', key('run', run, 'places'))
+for _, name in ipairs((targets_of(run))) do names[#names + 1] = name end
+for _, name in ipairs(names) do
+  local claims, due = held_by(run, name)
+  redis.call('UNLINK', claims, due, key('run', run, 'collect', name))
+  redis.call('ZREM', key('open', name), run)
+  for _, set in ipairs({'collect', 'claimed', 'judge', 'cancel'}) do redis.call('SREM', key(set, name), run) end
+end
+redis.call('UNLINK', key('run', run, 'at'), key('run', run, 'places'), key('run', run, 'read'))
+redis.call('SREM', key('any'), run)
 redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
   key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'),
   key('run', run, 'done'), key('run', run, 'taken'), key('run', run, 'depot'))

@@ -1,0 +1,199 @@
+"""One submission, several clusters: each has a worker process of its own, and all share one broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobferry_common.names import ClusterName
+from jobferry_common.states import JobState, RunState
+from tests.testbed.processes import wait_until
+from tests.testbed.slurm import SlurmCluster
+from tests.testbed.work import COPY, PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from jobferry import Handle
+    from tests.testbed.fleet import Fleet
+    from tests.testbed.work import Work
+
+pytestmark = pytest.mark.needs("valkey")
+
+BOTH = [ClusterName("alpha"), ClusterName("beta")]
+SHORT = f"sleep 0.3; {COPY}"
+
+
+@pytest.fixture(scope="module")
+def beta() -> Iterator[SlurmCluster]:
+    """A second Slurm cluster."""
+    with SlurmCluster.temporary("beta") as cluster:
+        yield cluster
+
+
+def profile(directory: Path, name: str, **fields: Any) -> dict[str, Any]:
+    root = directory / f"root of {name}"
+    root.mkdir()
+    return {"batch_type": "Slurm", "context_type": "Local", "remote_root": str(root), **fields}
+
+
+@pytest.fixture
+def shells(
+    fleet_of: Callable[..., Fleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Fleet:
+    """Two clusters that are plain shells with two slots each, and a worker for each."""
+    monkeypatch.chdir(tmp_path)
+    shell = {"batch_type": "Shell", "max_running_jobs": 2}
+    clusters = {name: profile(tmp_path, name, **shell) for name in BOTH}
+    fleet = fleet_of(clusters, worker=False, timings={"claim_seconds": 5})
+    for name in BOTH:
+        fleet.start_worker_of(name)
+    return fleet
+
+
+@pytest.fixture
+def slurms(
+    fleet_of: Callable[..., Fleet],
+    slurm: SlurmCluster,
+    beta: SlurmCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Fleet:
+    """Two Slurm clusters with little room, and a worker for each."""
+    monkeypatch.chdir(tmp_path)
+    beta.reset()
+    limits = {"commands_per_second": 50.0, "max_queued_jobs": 6}
+    clusters = {name: profile(tmp_path, name, **limits) for name in BOTH}
+    fleet = fleet_of(clusters, worker=False, timings={"claim_seconds": 6, "command_seconds": 8})
+    fleet.start_worker_of("alpha", slurm.env())
+    fleet.start_worker_of("beta", beta.env())
+    return fleet
+
+
+def ran_at(fleet: Fleet, handle: Handle) -> dict[str, int]:
+    """Return how many jobs each cluster finished."""
+    found = fleet.client.ledger.by_cluster(handle.id)
+    return {str(name): states.get(JobState.FINISHED, 0) for name, states in found.items()}
+
+
+def finished(handle: Handle, least: int) -> None:
+    wait_until(
+        lambda: handle.status().counts[JobState.FINISHED] >= least,
+        f"{least} jobs are finished",
+        limit=PATIENCE,
+    )
+
+
+def test_two_shells_share_the_work(shells: Fleet, make_work: Callable[..., Work]) -> None:
+    work = make_work(*[SHORT] * 24)
+    handle = shells.submit(work.submission(cluster=BOTH))
+    assert handle.result(PATIENCE).run.state is RunState.FINISHED
+    assert work.everything_came_back()
+    assert work.starts() == [1] * 24
+    found = ran_at(shells, handle)
+    assert sum(found.values()) == 24
+    assert min(found.values()) >= 4
+
+
+def test_files_go_only_where_their_jobs_go_and_all_are_cleaned(
+    shells: Fleet, make_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    work = make_work(*[SHORT] * 12)
+    (work.base / "common").write_text("common\n")
+    submission = work.submission(
+        cluster=BOTH, forward_common_files=["common"], backward_common_files=["made.*"], clean=False
+    )
+    for number, task in enumerate(submission.task_list):
+        made = f"cat ../common >../made.{number}; {task.command}"
+        submission.task_list[number] = task.model_copy(update={"command": made})
+    handle = shells.submit(submission)
+    handle.result(PATIENCE)
+    assert all((work.base / f"made.{number}").exists() for number in range(12))
+    for name in BOTH:
+        base = tmp_path / f"root of {name}" / handle.id
+        jobs = [job for job, one in shells.client.ledger.jobs(handle.id) if one.cluster == name]
+        assert {int(path.name[1:]) for path in base.glob("t*")} == {*jobs}
+        assert (base / "common").exists()
+    handle.clean()
+    assert not list(tmp_path.glob(f"root of */{handle.id}"))
+
+
+def test_any_is_every_cluster_that_was_announced_and_fits(
+    shells: Fleet, make_work: Callable[..., Work]
+) -> None:
+    wait_until(lambda: len(shells.ledger().clusters()) == 2, "both are announced")
+    work = make_work(*[SHORT] * 10)
+    handle = shells.submit(work.submission(cluster="any"))
+    assert handle.status().clusters == ("alpha", "beta")
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 10
+
+
+def test_work_is_cancelled_at_both(shells: Fleet, make_work: Callable[..., Work]) -> None:
+    work = make_work(*["sleep 300"] * 12)
+    handle = shells.submit(work.submission(cluster=BOTH))
+    ledger = shells.client.ledger
+    wait_until(lambda: len(ledger.flight(BOTH[0])) and len(ledger.flight(BOTH[1])), "both work")
+    handle.cancel()
+    assert handle.wait(PATIENCE).state is RunState.CANCELLED
+    assert ledger.flight(BOTH[0]) == ledger.flight(BOTH[1]) == []
+
+
+@pytest.mark.needs("slurm")
+def test_two_slurm_clusters_share_the_work(
+    slurms: Fleet, slurm: SlurmCluster, beta: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    work = make_work(*[SHORT] * 40)
+    handle = slurms.submit(work.submission(cluster=BOTH))
+    assert handle.result(PATIENCE).run.state is RunState.FINISHED
+    assert work.everything_came_back()
+    assert work.starts() == [1] * 40
+    assert min(ran_at(slurms, handle).values()) >= 8
+    assert slurm.wrappers.calls("sbatch")
+    assert beta.wrappers.calls("sbatch")
+
+
+@pytest.mark.needs("slurm")
+def test_while_one_slurm_is_silent_the_other_does_what_it_did_not_submit(
+    slurms: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    work = make_work(*[SHORT] * 60)
+    handle = slurms.submit(work.submission(cluster=BOTH))
+    ledger = slurms.client.ledger
+    finished(handle, 10)
+    slurm.pause()
+    try:
+        # what alpha's scheduler may have stays there; all else ends
+        def rest_is_done() -> bool:
+            out = len(ledger.flight(BOTH[0]))
+            return handle.status().counts[JobState.FINISHED] >= 60 - out
+
+        wait_until(rest_is_done, "the other does the rest", limit=PATIENCE)
+        assert ledger.with_claims(BOTH[0]) == []
+    finally:
+        slurm.resume()
+    assert handle.result(PATIENCE).run.state is RunState.FINISHED
+    assert work.starts() == [1] * 60
+    assert work.everything_came_back()
+
+
+@pytest.mark.needs("slurm")
+def test_a_worker_that_is_killed_holds_up_only_what_it_submitted(
+    slurms: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    work = make_work(*[SHORT] * 60)
+    handle = slurms.submit(work.submission(cluster=BOTH))
+    ledger = slurms.client.ledger
+    finished(handle, 10)
+    slurms.processes["worker of alpha"].kill()
+    wait_until(
+        lambda: handle.status().counts[JobState.FINISHED] >= 60 - len(ledger.flight(BOTH[0])),
+        "the other does the rest",
+        limit=PATIENCE,
+    )
+    slurms.start_worker_of("alpha", slurm.env())
+    assert handle.result(PATIENCE).run.state is RunState.FINISHED
+    assert work.starts() == [1] * 60
+    assert work.everything_came_back()

@@ -1,0 +1,106 @@
+"""A pass and the runs that its cluster shares with others: what is spread how, and what comes back to the pool."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import UnknownId
+from jobferry_common.ledger.sharing import ClaimWaits
+from jobferry_common.messages import is_inline
+from jobferry_worker.reconcile.claims import is_liked_elsewhere
+from jobferry_worker.reconcile.killpoints import kill_here
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobferry_common.ledger.records import Pool
+    from jobferry_common.names import RunId
+    from jobferry_worker.reconcile.actions import ClaimJobs
+    from jobferry_worker.reconcile.passes import Pass
+    from jobferry_worker.reconcile.snapshot import RunView, Snapshot
+
+logger: Final = logging.getLogger(__name__)
+
+#: part of the limit of silence after which the other clusters are looked at again, and the most seconds
+_PARTS: Final = 4
+_SECONDS: Final = 2.0
+
+
+def look_at_peers(p: Pass) -> None:
+    """See who works; what a cluster claimed that was away for too long goes back to the pool."""
+    now, limit, peers = p.clock(), p.timings.claim_seconds, p.memory.peers
+    if 0 <= now - peers.asked < min(limit / _PARTS, _SECONDS):
+        return
+    peers.note(p.ledger.clusters(), now)
+    _join(p)
+    for name in peers.away(now, limit):
+        for run in p.ledger.with_claims(name):
+            if given := p.ledger.unclaim(run, name):
+                p.changed += 1
+                logger.warning(
+                    "%d jobs of %s go back to the pool: %s has claimed them, and was paused or silent for %.0f s.",
+                    *(given, run, name, limit),
+                    extra={"action": "unclaim"},
+                )
+
+
+def _join(p: Pass) -> None:
+    """Take part in what any cluster may do, if this one fits."""
+    if is_inline(p.name):
+        return
+    tags, known = set(p.cluster.profile.tags), p.memory.joined
+    runs = set(p.ledger.joinable())
+    known &= runs
+    for run in sorted(runs - known):
+        known.add(run)
+        if tags.issuperset(p.header(run).requires) and p.ledger.join(run, p.name):
+            p.changed += 1
+            logger.info("%s takes part in %s.", p.name, run, extra={"action": "join"})
+
+
+def pools_of(p: Pass, views: Mapping[RunId, RunView], due: Iterable[RunId]) -> dict[RunId, Pool]:
+    """Return how each shared run is spread of which something may go."""
+    shared = [run for run in due if run in views and views[run].record.targets]
+    return {run: p.ledger.pool(run, p.name, now=p.clock()) for run in shared}
+
+
+def with_offers(p: Pass, s: Snapshot) -> Snapshot:
+    """Note since when work is left to a better liked cluster."""
+    left = (run for run, pool in s.pools.items() if is_liked_elsewhere(s, s.runs[run], pool))
+    p.memory.offered = {run: p.memory.offered.get(run, s.now) for run in left}
+    return replace(s, offered=p.memory.offered)
+
+
+def to_stage(p: Pass) -> tuple[RunId, ...]:
+    """Return the runs of which jobs are claimed here whose files are not here yet."""
+    now, rest = p.clock(), p.memory.unstageable
+    claimed = (run for run in p.ledger.with_claims(p.name) if p.ledger.claimed(run, p.name, 1))
+    return tuple(run for run in claimed if now >= rest.get(run, (0, 0.0))[1])
+
+
+def claim_jobs(p: Pass, action: ClaimJobs) -> None:
+    """Claim jobs of a shared run."""
+    p.lease.keep()
+    try:
+        jobs = p.ledger.claim(action.run, p.name, action.limit, fence=p.lease.fence, now=p.clock())
+    except ClaimWaits as error:
+        if action.run not in p.memory.complained:
+            p.memory.complained.add(action.run)
+            p.ledger.change_run(action.run, reason=_advice(error, action.run), fence=p.lease.fence)
+        return
+    except UnknownId as error:
+        logger.warning("%s", error, extra={"action": "claim-jobs"})
+        return
+    p.changed += len(jobs)
+    if jobs:
+        logger.info("Claimed %d jobs of %s.", len(jobs), action.run, extra={"action": "claim-jobs"})
+    kill_here("after-claimed")
+
+
+def _advice(error: ClaimWaits, run: RunId) -> str:
+    return (
+        f"waits: {error}; start its worker, or give up what it has: "
+        f"jobferry abandon {run} --cluster {error.cluster}"
+    )
