@@ -1,0 +1,116 @@
+"""The files of claimed jobs: only theirs, and back to the pool with what cannot be brought."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry_common.errors import StagingError
+from jobferry_common.states import JobState, ResultsState, RunState
+from jobferry_worker.staging.local import Local
+from tests.common.ledger.documents import ALPHA, move
+from tests.common.ledger.test_sharing import BETA, BOTH, claim, reserve, take
+from tests.worker.moving import LINE, World, raising
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobferry_common.ledger import Ledger
+
+
+@pytest.fixture
+def world(ledger: Ledger, tmp_path: Path) -> World:
+    """A run of three jobs that alpha shares with beta."""
+    return World(ledger, tmp_path, forward_common=("common",), targets=BOTH)
+
+
+def held(world: World) -> tuple[int, int]:
+    """Return how many jobs alpha has claimed without their files, and with them."""
+    pool = world.ledger.pool(world.run, ALPHA, now=1e12)
+    return pool.claimed, pool.staged
+
+
+def test_only_the_files_of_claimed_jobs_are_brought(world: World) -> None:
+    claim(world.ledger, world.run, ALPHA, 2)
+    world.stage()
+    assert [world.base(f"task.{i}").exists() for i in range(3)] == [True, True, False]
+    assert world.base("common").read_text() == LINE
+    assert held(world) == (0, 2)
+    claim(world.ledger, world.run, ALPHA, 2)
+    world.stage()
+    assert world.base("task.2/in").read_text() == LINE
+    assert held(world) == (0, 3)
+
+
+def test_what_cannot_be_brought_here_now_goes_to_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(world.ledger, world.run, ALPHA, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Local, "stage", raising(errno.ENOSPC))
+        with pytest.raises(StagingError):
+            world.stage()
+    assert held(world) == (0, 0)
+    assert world.run in world.cluster.memory.unstageable
+    assert claim(world.ledger, world.run, BETA, 3) == [0, 1, 2]
+
+
+def test_a_cluster_that_does_not_see_the_producers_directory_fails_nothing(world: World) -> None:
+    claim(world.ledger, world.run, ALPHA, 3)
+    shutil.move(world.source, world.source.parent / "elsewhere")
+    timings = world.settings.timings.model_copy(update={"grace_seconds": 0.0})
+    world.settings = world.settings.model_copy(update={"timings": timings})
+    with pytest.raises(StagingError, match="there is no directory"):
+        world.stage()
+    assert held(world) == (0, 0)
+    assert world.record.counts[JobState.PENDING] == 3
+
+
+def test_a_file_that_exists_nowhere_fails_the_run(world: World) -> None:
+    claim(world.ledger, world.run, ALPHA, 1)
+    (world.source / "task.0" / "in").unlink()
+    world.stage()
+    states = [record.state for _, record in world.ledger.jobs(world.run)]
+    assert states == [JobState.FAILED, JobState.CANCELLED, JobState.CANCELLED]
+
+
+def test_results_of_one_cluster_are_brought_and_cleaned_while_another_still_works(
+    world: World,
+) -> None:
+    ledger, run = world.ledger, world.run
+    claim(ledger, run, ALPHA, 1)
+    world.stage()
+    reserve(ledger, run, ALPHA, [0])
+    world.base("task.0/out").write_text("out of 0\n")
+    move(ledger, run, 0, JobState.EXITED, JobState.FINISHED)
+    take(ledger, run, BETA, 1)
+    reserve(ledger, run, BETA, [1])
+    world.collect()
+    assert (world.source / "task.0" / "out").read_text() == "out of 0\n"
+    ledger.wish_cancel(run)
+    move(ledger, run, 2, JobState.CANCELLED)
+    world.end(RunState.FAILED)
+    world.collect()  # beta's job outlives the run
+    assert ledger.places(run) == {ALPHA: "cleaned", BETA: "remote"}
+    assert not world.base().exists()
+    assert ledger.collectable(ALPHA) == []
+    seen = [world.record.results]
+    ledger.place_results(run, BETA, "delivered")
+    seen.append(world.record.results)
+    assert seen == [ResultsState.REMOTE, ResultsState.DELIVERED]
+
+
+def test_what_was_given_up_is_left_alone(world: World) -> None:
+    claim(world.ledger, world.run, ALPHA, 1)
+    world.stage()
+    world.ledger.abandon(world.run, ALPHA)
+    world.ledger.wish_cancel(world.run)
+    for job in range(3):
+        move(world.ledger, world.run, job, JobState.CANCELLED)
+    world.end(RunState.CANCELLED)
+    world.collect()
+    assert world.base("task.0/in").exists()
+    assert world.ledger.collectable(ALPHA) == []
