@@ -120,6 +120,8 @@ def _may_claim(s: Snapshot, run: RunId) -> bool:
 def _part(s: Snapshot, view: RunView, pool: Pool) -> int:
     """Return the most to claim: of what waits an equal part, or its weight's, among the clusters that live."""
     living = {name for name in view.record.targets if name in s.live} | {s.me}
+    if view.header.placement == "order":  # who is liked best takes all that it has room for
+        living = {s.me}
     whole = sum(_weight(view, name) for name in living)
     mine = pool.count(s.me, JobState.PENDING, *_WAITING)
     part = max(ceil((pool.open + mine) * _weight(view, s.me) / whole), 1) - mine
