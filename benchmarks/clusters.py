@@ -1,31 +1,28 @@
-"""200 jobs of one second: two Slurm clusters with 8 slots each, against one of them.
+"""200 jobs of one second: two clusters with 8 slots each, against one of them.
 
 Each round measures, one after the other, on new but equal files, from submit until all results are back:
 
 - one: the submission names one cluster, whose queue takes all jobs at once;
 - two: it names both; each has a worker process of its own, and claims jobs as it has room.
 
-All of it (two schedulers, their nodes, two workers, the broker, the jobs) shares this machine's processors.
+Both clusters are plain shells: all of it (workers, broker, jobs) shares this machine's processors, and starting a job
+on one more Slurm would cost more of them than the job.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import world
 from benchmarks.figure import Figure, Goal, Log, Section
 from benchmarks.work import COMMAND, all_came
 from jobferry import Resources, Submission, Task
-from tests.testbed.slurm import SlurmCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.testbed.fleet import Fleet
 
@@ -38,10 +35,9 @@ def measure(rounds: int, jobs: int) -> Section:
     """Measure both in turn."""
     jobs = jobs or _JOBS
     log = Log()
-    with world.directory() as path, ExitStack() as stack:
-        slurms = {name: stack.enter_context(_slurm(name)) for name in _NAMES}
+    with world.directory() as path:
         for number in range(rounds):
-            _round(path / f"r{number}", slurms, jobs, log)
+            _round(path / f"r{number}", jobs, log)
     return Section(
         title=f"{jobs} jobs of one second on two clusters",
         command=f"python -m benchmarks.run --only clusters --rounds {rounds}",
@@ -51,20 +47,13 @@ def measure(rounds: int, jobs: int) -> Section:
     )
 
 
-def _slurm(name: str) -> SlurmCluster:
-    directory = Path(tempfile.mkdtemp(prefix=f"slurm-{name}-"))
-    return SlurmCluster(directory, name, nodes=1, cpus=_SLOTS)
-
-
-def _round(path: Path, slurms: Mapping[str, SlurmCluster], jobs: int, log: Log) -> None:
-    for slurm in slurms.values():
-        slurm.reset()
-    clusters = {name: _profile(path, name) for name in slurms}
+def _round(path: Path, jobs: int, log: Log) -> None:
+    clusters = {name: _profile(path, name) for name in _NAMES}
     world.wait_for_quiet()
     with world.fleet(path, clusters, worker=False) as fleet:
-        for name, slurm in slurms.items():
-            fleet.start_worker_of(name, slurm.env())
-        _carry_out(path / "warm up", fleet, list(_NAMES), 16)
+        for name in _NAMES:
+            fleet.start_worker_of(name)
+        _carry_out(path / "warm up", fleet, list(_NAMES), 2 * _SLOTS)
         log.note("one", _carry_out(path / "alone", fleet, _NAMES[0], jobs), "s")
         log.note("two", _carry_out(path / "shared", fleet, list(_NAMES), jobs), "s")
     shutil.rmtree(path)
@@ -73,8 +62,8 @@ def _round(path: Path, slurms: Mapping[str, SlurmCluster], jobs: int, log: Log) 
 def _profile(path: Path, name: str) -> dict[str, Any]:
     root = path / f"root of {name}"
     root.mkdir(parents=True)
-    profile = {"batch_type": "Slurm", "context_type": "Local", "remote_root": str(root)}
-    return {**profile, "login_shell": False, "max_running_jobs": _SLOTS}
+    profile = {"batch_type": "Shell", "context_type": "Local", "remote_root": str(root)}
+    return {**profile, "max_running_jobs": _SLOTS}
 
 
 def _carry_out(path: Path, fleet: Fleet, cluster: str | list[str], jobs: int) -> float:
@@ -108,6 +97,6 @@ def _figures(log: Log) -> tuple[Figure, ...]:
             name="two clusters : one",
             goal=Goal(bound=0.55, unit="×"),
             values=log.ratio("two", "one"),
-            why="two schedulers and two workers share the processors of this one machine.",
+            why="the workers and the jobs of both clusters share the processors of this one machine.",
         ),
     )

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _LEAST: Final = 16
 #: jobs beyond the room there is, whose files come while others run
 _SPARE: Final = 8
+#: where it is known how many run at once: so many times that number may be out, so that none of them is ever idle
+_ROUNDS: Final = 3
 _WAITING: Final = (JobState.SUBMITTING, JobState.QUEUED)
 
 
@@ -70,7 +72,7 @@ def claim_room(s: Snapshot) -> int:
     free = ahead - waiting
     if s.limits.slots is not None:
         # which of them run is known late; how many can is known from the start
-        free = 2 * s.limits.slots - waiting - states[JobState.RUNNING]
+        free = _ROUNDS * s.limits.slots - waiting - states[JobState.RUNNING]
     if s.limits.room is not None:
         free = min(free, s.limits.room + _SPARE)
     return free - sum(pool.claimed + pool.staged for pool in s.pools.values())
