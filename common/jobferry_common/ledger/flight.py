@@ -86,16 +86,14 @@ class FlightPart(JobsPart, DurabilityPart):
             claims: of a run that several clusters share: by which claim this one has each of them.
 
         Returns:
-            False if one of them is not pending at this attempt, or is not claimed so, or the run ended, is held or
-            is to be cancelled.
+            False if one is not pending at this attempt, or not claimed so, or the run ended, is held or cancelled.
 
         Raises:
             LeaseLost: the fence is stale; nothing was written.
             UnknownId: the ledger does not hold the run.
         """
         held = claims or [0] * len(attempts)
-        pairs = zip(attempts, held, strict=True)
-        parts = [part for attempt, claim in pairs for part in (*attempt, claim)]
+        parts = [p for pair in zip(attempts, held, strict=True) for p in (*pair[0], pair[1])]
         head = (run, *fence_arguments(fence), cluster, token, int(single), f"{now:.2f}")
         done = bool(self.call("reserve", *head, *parts))
         if done and settle:

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from jobferry.submission import Submission
 
 
+_Cluster = Annotated[
+    str | None,
+    cluster_option(
+        "--cluster",
+        text='Run it there instead of where the file says: NAME, NAME,NAME, or "any".',
+    ),
+]
+_Priority = Annotated[
+    int | None, typer.Option(help="Of your own submissions, those with more go first.")
+]
+
+
 def submit(  # noqa: PLR0913 - its options
     file: Annotated[
         Path,
@@ -27,16 +39,8 @@ def submit(  # noqa: PLR0913 - its options
         ),
     ],
     *,
-    cluster: Annotated[
-        str | None,
-        cluster_option(
-            "--cluster",
-            text='Run it there instead of where the file says: NAME, NAME,NAME, or "any".',
-        ),
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option(help="Of your own submissions, those with more go first.")
-    ] = None,
+    cluster: _Cluster = None,
+    priority: _Priority = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
     ] = False,

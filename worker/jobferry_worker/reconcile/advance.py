@@ -37,7 +37,7 @@ from jobferry_worker.reconcile.quiet import Quiet
 from jobferry_worker.reconcile.readback import answer_for_shared, read_back
 from jobferry_worker.reconcile.root import prove_root
 from jobferry_worker.reconcile.same import prove_scheduler
-from jobferry_worker.reconcile.sharing import look_at_peers, to_stage
+from jobferry_worker.reconcile.sharing import look_at_peers, to_stage, with_shared
 from jobferry_worker.reconcile.snapshot import OUT
 from jobferry_worker.reconcile.unreached import cancel_unsubmitted
 
@@ -153,13 +153,14 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
     if (quiet := p.memory.quiet) and quiet.holds(p):
         return _quiet_report(p, quiet)
     looked = mass = False
-    s = observe(p, record)
+    s = with_shared(p, observe(p, record))
     for _ in range(_ROUNDS):
         s, planned = _answered(p, s)
         looked, mass = looked or s.look is not None, mass or bool(mass_vanishing(s))
         if not _round(p, s, planned):
             break
-        s = observe(p, replace(record, paused=record.paused or (_MASS if mass else "")))
+        now = replace(record, paused=record.paused or (_MASS if mass else ""))
+        s = with_shared(p, observe(p, now))
     if p.memory.size > _REMEMBERED:
         p.memory.forget_all_but(set(p.ledger.open_runs(p.name)))
     if p.trouble:

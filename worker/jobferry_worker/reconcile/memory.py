@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from jobferry_worker.reconcile.peers import Peers
+from jobferry_worker.reconcile.others import MemoryOfOthers
 from jobferry_worker.reconcile.snapshot import Hold
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ _HALF: Final = 2
 _ANY: Final = 1_000_000
 
 
-class Memory:
+class Memory(MemoryOfOthers):
     """Of one cluster, in one worker process."""
 
     def __init__(self) -> None:
+        super().__init__()
         #: of the scheduler's last answer; None before the first
         self.answered: float | None = None
         #: when the scheduler is to be asked next, and the present time between two looks
@@ -58,20 +59,6 @@ class Memory:
         #: where the next round begins among the runs that are to be judged
         self.judged = 0
         self.announced = False
-        #: other clusters, and what was last seen of them
-        self.peers = Peers()
-        #: the broker under which all shared runs were answered for; since when they are asked about; the next try
-        self.told_all = ""
-        self.asked_since: dict[str, float] = {}
-        self.answer_at = 0.0
-        #: open runs that any cluster may join, and that were looked at
-        self.joined: set[RunId] = set()
-        #: since when work of a shared run is left to a better liked cluster
-        self.offered: dict[RunId, float] = {}
-        #: shared runs whose common files were brought here
-        self.commons: set[RunId] = set()
-        #: shared runs whose files cannot be brought here now: how often in a row, and until when they rest
-        self.unstageable: dict[RunId, tuple[int, float]] = {}
         #: what the last full pass left behind
         self.quiet: Quiet | None = None
         self._headers: OrderedDict[RunId, Header] = OrderedDict()

@@ -14,7 +14,7 @@ from jobferry_common.errors import UnknownId, UnreadableOutput
 from jobferry_common.scripts.layout import parse_hint
 from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState
-from jobferry_worker.reconcile import listing, sharing
+from jobferry_worker.reconcile import listing
 from jobferry_worker.reconcile.actions import Try
 from jobferry_worker.reconcile.passes import UnreadableRun
 from jobferry_worker.reconcile.singly import all_or_singly
@@ -62,8 +62,7 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         listing.note(p, look, flight)
     known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
     runs = _views(p, known, broken)
-    pools = sharing.pools_of(p, runs, (run for run, _ in due))
-    seen = Snapshot(
+    return Snapshot(
         now=p.clock(),
         patience=p.patience,
         limits=limits,
@@ -84,13 +83,7 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         paused=bool(record.paused),
         trusting=record.paused_by == "operator" and not record.paused,
         found=listing.found(p.cluster.scheduler, flight, look) if look else {},
-        me=p.name,
-        tags=frozenset(p.cluster.profile.tags),
-        pools=pools,
-        live=p.memory.peers.live(p.clock(), p.timings.claim_seconds),
-        unstageable={run: until for run, (_, until) in p.memory.unstageable.copy().items()},
     )
-    return sharing.with_offers(p, seen) if pools else seen
 
 
 def limits_of(p: Pass, flight: Collection[JobInFlight]) -> Limits:

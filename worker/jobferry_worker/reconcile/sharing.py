@@ -13,13 +13,10 @@ from jobferry_worker.reconcile.claims import is_liked_elsewhere
 from jobferry_worker.reconcile.killpoints import kill_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from jobferry_common.ledger.records import Pool
     from jobferry_common.names import RunId
     from jobferry_worker.reconcile.actions import ClaimJobs
     from jobferry_worker.reconcile.passes import Pass
-    from jobferry_worker.reconcile.snapshot import RunView, Snapshot
+    from jobferry_worker.reconcile.snapshot import Snapshot
 
 logger: Final = logging.getLogger(__name__)
 
@@ -60,17 +57,23 @@ def _join(p: Pass) -> None:
             logger.info("%s takes part in %s.", p.name, run, extra={"action": "join"})
 
 
-def pools_of(p: Pass, views: Mapping[RunId, RunView], due: Iterable[RunId]) -> dict[RunId, Pool]:
-    """Return how each shared run is spread of which something may go."""
-    shared = [run for run in due if run in views and views[run].record.targets]
-    return {run: p.ledger.pool(run, p.name, now=p.clock()) for run in shared}
-
-
-def with_offers(p: Pass, s: Snapshot) -> Snapshot:
-    """Note since when work is left to a better liked cluster."""
-    left = (run for run, pool in s.pools.items() if is_liked_elsewhere(s, s.runs[run], pool))
-    p.memory.offered = {run: p.memory.offered.get(run, s.now) for run in left}
-    return replace(s, offered=p.memory.offered)
+def with_shared(p: Pass, s: Snapshot) -> Snapshot:
+    """Add how each run is spread that clusters share, and who works; note since when work is left to others."""
+    shared = [run for run, _ in s.due if run in s.runs and s.runs[run].record.targets]
+    if not shared:
+        return s
+    now, memory = p.clock(), p.memory
+    seen = replace(
+        s,
+        me=p.name,
+        tags=frozenset(p.cluster.profile.tags),
+        pools={run: p.ledger.pool(run, p.name, now=now) for run in shared},
+        live=memory.peers.live(now, p.timings.claim_seconds),
+        unstageable={run: until for run, (_, until) in memory.unstageable.copy().items()},
+    )
+    left = (r for r, pool in seen.pools.items() if is_liked_elsewhere(seen, seen.runs[r], pool))
+    memory.offered = {run: memory.offered.get(run, now) for run in left}
+    return replace(seen, offered=memory.offered)
 
 
 def to_stage(p: Pass) -> tuple[RunId, ...]:
