@@ -24,7 +24,7 @@ from jobferry_worker.turns import Turn
 from jobferry_worker.watch import Rhythm, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jobferry_common.names import ClusterName, RunId
     from jobferry_worker.cluster import Cluster
@@ -154,8 +154,17 @@ class Served:
             self._rest(error)
             return
         found.append(report)
+        if report.others:
+            self._hint(report.others)
         self._failures = 0
         self._rhythm = self._rhythm_of(report)
+
+    def _hint(self, others: Sequence[ClusterName]) -> None:
+        """Have other clusters look at once; without it they look a little later."""
+        try:
+            messages.hint(self._service.redis, self._service.settings, others)
+        except RedisError as error:
+            logger.debug("No hint was sent: %s", error)
 
     def _rest(self, error: Exception) -> None:
         timings = self._service.settings.timings

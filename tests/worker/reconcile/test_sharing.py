@@ -212,6 +212,16 @@ def test_a_cancelled_run_ends_at_both(twins: Twins) -> None:
         assert not [one for one in side.world.elements.values() if one.state != "ended"]
 
 
+def test_who_ends_a_run_has_the_other_cluster_look_for_its_results(twins: Twins) -> None:
+    twins.accept(jobs=30)
+    told: set[str] = set()
+    while twins.ledger.runs(open_only=True):
+        twins.tick(1.0)
+        for side in (twins.alpha, twins.beta):
+            told.update(twins.advance(side).others)
+    assert len(told) == 1
+
+
 def test_a_failing_run_ends_at_both(twins: Twins) -> None:
     twins.alpha.world.chances = Chances(task_fails=1.0)
     run = twins.accept(jobs=100, retry_count=0)

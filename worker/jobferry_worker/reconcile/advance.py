@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobferry_common.ledger import Ledger
-    from jobferry_common.names import RunId
+    from jobferry_common.names import ClusterName, RunId
     from jobferry_common.settings import Settings
     from jobferry_worker.cluster import Cluster
     from jobferry_worker.reconcile.actions import Action
@@ -75,6 +75,7 @@ class Report:
     stage: tuple[RunId, ...] = ()  #: runs whose files are to be brought to the cluster
     collect: tuple[RunId, ...] = ()  #: runs that have results to be fetched
     changed: int = 0  #: changes of jobs and runs
+    others: tuple[ClusterName, ...] = ()  #: clusters that are to look, too
     out: int = 0  #: jobs that the scheduler has or may have
 
 
@@ -214,6 +215,7 @@ def _report(p: Pass, s: Snapshot) -> Report:
         + to_stage(p),
         collect=tuple(p.ledger.collectable(p.name)),
         changed=p.changed,
+        others=tuple(sorted(p.others)),
         out=out,
     )
 

@@ -135,6 +135,7 @@ def _end(p: Pass, action: actions.EndRun) -> None:
     kill_here("after-end")
     if ended:
         p.changed += 1
+        p.others.update(name for name in p.ledger.places(action.run) if name != p.name)
         logger.info("Run %s is %s.", action.run, action.state.value, extra={"action": "run"})
 
 

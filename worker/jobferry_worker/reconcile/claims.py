@@ -126,6 +126,8 @@ def _part(s: Snapshot, view: RunView, pool: Pool) -> int:
         living = {s.me}
     whole = sum(_weight(view, name) for name in living)
     mine = pool.count(s.me, JobState.PENDING, *_WAITING)
+    if s.limits.slots is not None:  # as many of them run, although that is known late
+        mine = max(mine + pool.count(s.me, JobState.RUNNING) - s.limits.slots, 0)
     part = max(ceil((pool.open + mine) * _weight(view, s.me) / whole), 1) - mine
     hold = s.holds.get(view.record.id)
     return min(part, pool.open, hold.batch if hold else part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +57,8 @@ class Pass:
     lease: Lease
     ledger_id: str
     changed: int = 0  #: changes and submits so far
+    #: clusters that have something to do by what this pass did: a run ended of which they have results
+    others: set[ClusterName] = field(default_factory=set)
     trouble: JobferryError | None = None  #: the scheduler could not be asked
 
     @property
