@@ -13,7 +13,7 @@ from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.settings import Settings, Timings
 from jobferry_worker import checkup, service, tasks
 from jobferry_worker.service import Service
-from tests.testbed.processes import wait_until
+from tests.testbed.processes import free_ports, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,9 +135,35 @@ def test_the_test_of_a_cluster_says_which_step_is_wrong(
         ("root", False),
     ]
     assert str(tmp_path / "remote") in steps[-1].what
+    assert "expected a remote_root that" in steps[-1].what
     told = json.loads(str(redis.get(messages.checkup_key(serving.settings, "t1"))))
     assert told["done"]
     assert [step["name"] for step in told["steps"]] == ["settings", "host", "root"]
+
+
+def test_the_test_of_a_cluster_says_that_its_host_does_not_answer(
+    redis: Redis, home: Path, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    given = {
+        "batch_type": "Shell",
+        "context_type": "SSH",
+        "remote_root": str(tmp_path),
+        "remote_profile": {"hostname": "127.0.0.1", "port": port, "username": "alice"},
+    }
+    settings = Settings(clusters={"far": ClusterProfile.load_from_dict(given)})
+    serving = Service(settings, redis)
+    try:
+        steps = checkup.walk(serving, "far", "t4")
+    finally:
+        serving.stop()
+    assert [(step.name, step.ok) for step in steps] == [("settings", True), ("host", False)]
+    assert (
+        f"alice@127.0.0.1:{port} cannot be reached: 127.0.0.1: Connection refused" in steps[1].what
+    )
+    assert f"Try by hand: ssh -p {port} alice@127.0.0.1" in steps[1].what
+    told = json.loads(str(redis.get(messages.checkup_key(settings, "t4"))))
+    assert (told["done"], len(told["steps"])) == (True, 2)
 
 
 def test_the_test_of_a_cluster_leaves_nothing_behind(

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.document import Header, TaskSpec
-from jobferry_common.errors import JobferryError, SchedulerError
+from jobferry_common.errors import JobferryError, SchedulerError, StagingError
 from jobferry_common.files import NewFile
 from jobferry_common.messages import checkup_key
 from jobferry_common.models.resources import Resources
@@ -43,6 +43,10 @@ _ASK_SECONDS: Final = 5.0
 _RUN_SECONDS: Final = 110.0
 _ATTEMPT: Final = AttemptKey(0, 1)
 _SAYS: Final = "jobferry was here"
+_OPENING: Final = (
+    " What has to be typed first after a login, such as `module load slurm`, is the execute_command of its "
+    "remote_profile"
+)
 
 
 class StepFailed(JobferryError):  # noqa: N818 - reads better than ...Error
@@ -123,6 +127,9 @@ class _Trial:
     def __init__(self, cluster: Cluster, service: Service, ticket: str) -> None:
         self._cluster = cluster
         self._timings = service.settings.timings
+        over_ssh = service.profile(cluster.name).context_type == "SSH"
+        #: what makes commands work that a login does not find
+        self._hint = _OPENING if over_ssh else ""
         self._run = RunId(f"checkup-{ticket}")
         self._header = Header(
             submission=SubmissionId(f"checkup-{ticket}"),
@@ -164,8 +171,12 @@ class _Trial:
     def _write_root(self) -> str:
         host, probe = self._cluster.host, f"{self._layout.base}/probe"
         begun = time.monotonic()
-        host.make_directories([self._layout.base, *self._layout.directories])
-        host.write([NewFile(path=probe, content=_SAYS.encode())])
+        try:
+            host.make_directories([self._layout.base, *self._layout.directories])
+            host.write([NewFile(path=probe, content=_SAYS.encode())])
+        except StagingError as error:
+            msg = f"{error}; expected a remote_root that {host.user()} may make there and write to"
+            raise StepFailed(msg) from error
         if host.read([probe]).get(probe, b"").decode() != _SAYS:
             msg = f"{probe} was written and cannot be read back: is {self._cluster.root} on a healthy disk?"
             raise StepFailed(msg)
@@ -174,7 +185,11 @@ class _Trial:
 
     def _ask(self) -> str:
         self._cluster.forget_facts()
-        facts = self._cluster.facts
+        try:
+            facts = self._cluster.facts
+        except SchedulerError as error:
+            msg = f"{error}; do its commands work on {self._cluster.host.name}?{self._hint}"
+            raise StepFailed(msg) from error
         history = "with" if facts.history else "without"
         arrays = f"arrays of up to {facts.max_array}" if facts.max_array > 1 else "no arrays"
         return f"{facts.cluster} answers, version {facts.version}, {arrays}, {history} accounting"

@@ -11,14 +11,18 @@ from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.names import ClusterName
 from jobferry_common.settings import Settings
 from jobferry_common.states import JobState
+from jobferry_worker import checkup
 from jobferry_worker.cluster import open_cluster
 from jobferry_worker.hosts.ssh.connect import close_all
+from jobferry_worker.service import Service
 from tests.testbed.processes import wait_until
 from tests.testbed.work import COPY, PATIENCE, Work, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from redis import Redis
 
     from tests.testbed.fleet import Fleet
     from tests.testbed.sshd import SshServer
@@ -77,6 +81,44 @@ def test_a_root_below_the_home_directory_is_found(
     cluster = open_cluster(ClusterName("far"), given, Settings())
     home = cluster.host.run(("sh", "-c", "cd && pwd -P"), limit=LIMIT).checked().strip()
     assert cluster.root == (home if root == "~" else f"{home}/work")
+
+
+@pytest.mark.parametrize(
+    ("change", "step", "says"),
+    [
+        ({}, "host", ("no shell could be started: its shell ended", "execute_command (exit 3)")),
+        (
+            {"batch_type": "Slurm"},
+            "scheduler",
+            ("scontrol", "execute_command of its remote_profile"),
+        ),
+        ({"remote_root": "/proc/x"}, "root", ("/proc/x", "expected a remote_root that")),
+    ],
+    ids=["opening", "scheduler", "root"],
+)
+def test_the_test_of_a_cluster_says_which_step_is_wrong_and_what_to_do(
+    profile: Callable[..., dict[str, Any]],
+    redis: Redis,
+    closing: None,
+    change: dict[str, Any],
+    step: str,
+    says: tuple[str, ...],
+) -> None:
+    opening = {
+        "host": "exit 3",
+        "scheduler": "export SLURM_CONF=/nowhere",
+        "root": "true",
+    }
+    far = {**profile(execute_command=opening[step]), **change}
+    settings = Settings(clusters={"far": ClusterProfile.load_from_dict(far)})
+    serving = Service(settings, redis)
+    try:
+        *before, last = checkup.walk(serving, "far", "t1")
+    finally:
+        serving.stop()
+    assert all(one.ok for one in before), before
+    assert (last.name, last.ok) == (step, False)
+    assert [text for text in says if text not in last.what] == []
 
 
 def test_work_needs_one_login(

@@ -234,13 +234,24 @@ class Shells:
         except ShellGone as error:
             if isinstance(error.__cause__, paramiko.ChannelException):
                 raise _NoRoom(str(error)) from error
-            msg = f"{self.connection.name}: {error}; it is tried again"
+            why = self._unstarted(error) if transport.is_active() else str(error)
+            msg = f"{self.connection.name}: {why}; it is tried again"
             dead = isinstance(error.__cause__, (EOFError, ConnectionError))
             if isinstance(error, ShellSilent) or dead or not transport.is_active():
                 self.connection.lost(transport)
             if dead:
                 raise _Dead(msg) from error
             raise HostUnreachable(msg) from error
+
+    def _unstarted(self, error: ShellGone) -> str:
+        """Return why a login that went well led to no shell: what it runs at first is all that there is."""
+        if error.__cause__ is not None:
+            return str(error)
+        first = f"execute_command ({self._opening}), " if self._opening else ""
+        return (
+            f"no shell could be started: {error}; does {first}~/.profile or ~/.bashrc there end it, or wait for "
+            "something? Log in by hand and do: bash -l"
+        )
 
     def _give_back(self, shell: Shell) -> None:
         if shell.usable:

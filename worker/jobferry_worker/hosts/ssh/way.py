@@ -57,7 +57,10 @@ def straight(login: Login) -> socket.socket:
         else:
             _notice_death(sock)
             return sock
-    msg = f"{login.name} cannot be reached: {'; '.join(dict.fromkeys(why_not))}"
+    msg = (
+        f"{login.name} cannot be reached: {'; '.join(dict.fromkeys(why_not))}; is the port right, and does a firewall "
+        f"or a VPN stand between? Try by hand: {login.by_hand}"
+    )
     raise HostUnreachable(msg)
 
 
