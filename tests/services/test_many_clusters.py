@@ -40,17 +40,22 @@ def profile(directory: Path, name: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shells(
+def idle_shells(
     fleet_of: Callable[..., Fleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Fleet:
-    """Two clusters that are plain shells with two slots each, and a worker for each."""
+    """Two clusters that are plain shells with two slots each, and nobody who serves them yet."""
     monkeypatch.chdir(tmp_path)
     shell = {"batch_type": "Shell", "max_running_jobs": 2}
     clusters = {name: profile(tmp_path, name, **shell) for name in BOTH}
-    fleet = fleet_of(clusters, worker=False, timings={"claim_seconds": 5})
+    return fleet_of(clusters, worker=False, timings={"claim_seconds": 5})
+
+
+@pytest.fixture
+def shells(idle_shells: Fleet) -> Fleet:
+    """Two clusters that are plain shells with two slots each, and a worker for each."""
     for name in BOTH:
-        fleet.start_worker_of(name)
-    return fleet
+        idle_shells.start_worker_of(name)
+    return idle_shells
 
 
 @pytest.fixture
@@ -129,6 +134,20 @@ def test_any_is_every_cluster_that_was_announced_and_fits(
     assert handle.status().clusters == ("alpha", "beta")
     assert handle.result(PATIENCE).ok
     assert work.starts() == [1] * 10
+
+
+def test_what_a_worker_claimed_before_it_was_killed_is_done_by_the_other(
+    idle_shells: Fleet, make_work: Callable[..., Work]
+) -> None:
+    doomed = idle_shells.start_worker_of("alpha", {"JOBFERRY_KILL_AT": "after-claimed"})
+    work = make_work(*[SHORT] * 8)
+    handle = idle_shells.submit(work.submission(cluster=BOTH))
+    assert doomed.wait(PATIENCE) == -9
+    assert idle_shells.client.ledger.with_claims(BOTH[0]) == [handle.id]
+    idle_shells.start_worker_of("beta")
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 8
+    assert ran_at(idle_shells, handle) == {"beta": 8}
 
 
 def test_work_is_cancelled_at_both(shells: Fleet, make_work: Callable[..., Work]) -> None:

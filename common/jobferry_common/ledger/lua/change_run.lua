@@ -1,6 +1,17 @@
 -- Changes fields of a run; 'state' only along the table.
 -- ARGV: run, account, broker, number, was ('' for any), now, then field and value in turn
 -- Answers 0 if it is not so, 1 if it is, 2 if the run's directories became free by it.
+local STATES = {'submitting', 'queued', 'running', 'exited', 'finished', 'failed', 'cancelled'}
+
+-- Tells whether a cluster of a shared run has had more of a job than a claim.
+local function has_worked(run, cluster)
+  for _, state in ipairs(STATES) do
+    local count = redis.call('HGET', key('run', run, 'at'), cluster .. ' ' .. state)
+    if tonumber(count or 0) > 0 then return true end
+  end
+  return false
+end
+
 local run, account, was, now = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local run_key = key('run', run)
 local head = redis.call('HMGET', run_key, 'state', 'cluster', 'n:pending', 'first', 'owner', 'results')
@@ -41,9 +52,15 @@ if ended then
   -- its common results, its delivery and its cleaning are still to be seen to, wherever there is something of it
   local places = shared and redis.call('HKEYS', key('run', run, 'places')) or {cluster}
   for _, name in ipairs(places) do redis.call('SADD', key('collect', name), run) end
-  local awaited = shared and 0 or 1
-  for _, at in ipairs(shared and redis.call('HVALS', key('run', run, 'places')) or {}) do
-    if at ~= 'given up' then awaited = awaited + 1 end
+  local awaited = shared and #places or 1
+  for _, name in ipairs(shared and places or {}) do
+    local at = redis.call('HGET', key('run', run, 'places'), name)
+    if at == 'remote' and not has_worked(run, name) then
+      -- it claimed, and others did it: nothing of it is to be brought, and nobody waits for a cluster that is away
+      redis.call('HSET', key('run', run, 'places'), name, 'delivered')
+      at = 'delivered'
+    end
+    if at ~= 'remote' then awaited = awaited - 1 end
   end
   if awaited == 0 then redis.call('HSET', run_key, 'results', 'delivered') end
   wait_at(names, 0 - tonumber(head[3] or 0)) -- not "-0", which Redis cannot read
