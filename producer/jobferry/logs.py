@@ -1,6 +1,6 @@
 """The outputs of tasks, also of those that run: read from the files that this machine sees.
 
-for line in read_logs(client, run, tasks=[0], follow=True):
+for line in read_logs(handle, places, choose(tasks, "2"), follow=True):
     print(line.text)
 """
 
@@ -14,7 +14,7 @@ from jobferry.results import is_settled
 from jobferry_common.errors import UnknownId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from jobferry.handle import Handle
@@ -81,31 +81,74 @@ class _Stream:
         )
 
 
-def choose(specs: Iterable[TaskSpec], wanted: str) -> list[TaskSpec]:
-    """Return the tasks that a word means: a position, a name or a directory.
+def choose(tasks: Iterable[tuple[int, TaskSpec]], wanted: str) -> dict[int, TaskSpec]:
+    """Return the tasks that a word means, by their index in job order: a position, a name or a directory.
 
     Raises:
         UnknownId: no task is meant.
     """
-    known = list(specs)
-    chosen = [spec for spec in known if wanted in (spec.name, spec.path, f"{spec.path}/")]
-    if not chosen and wanted.isdecimal():
-        chosen = [spec for spec in known if spec.position == int(wanted)]
-    if not chosen:
-        msg = f"no task {wanted!r}: expected 0 to {len(known) - 1}, a task's name or its directory"
-        raise UnknownId(msg)
-    return chosen
+    named: dict[int, TaskSpec] = {}
+    numbered: dict[int, TaskSpec] = {}
+    number, count = int(wanted) if wanted.isdecimal() else -1, 0
+    for index, spec in tasks:
+        count += 1
+        if wanted in (spec.name, spec.path, f"{spec.path}/"):
+            named[index] = spec
+        elif spec.position == number:
+            numbered[index] = spec
+    if found := named or numbered:
+        return found
+    msg = f"no task {wanted!r}: expected 0 to {count - 1}, a task's name or its directory"
+    raise UnknownId(msg)
 
 
 def read_logs(
-    handle: Handle, places: Places, specs: Iterable[TaskSpec], *, follow: bool = False
+    handle: Handle, places: Places, tasks: Mapping[int, TaskSpec], *, follow: bool = False
 ) -> Iterator[Line]:
-    """Yield the lines of tasks' outputs; with `follow` until the run's results are here."""
-    streams = [_Stream(places, spec, name) for spec in specs for name in (OUT, ERR)]
+    """Yield the lines of tasks' outputs; with `follow` until the jobs of these tasks have ended.
+
+    Args:
+        handle: the run.
+        places: where its files are.
+        tasks: those that are read, by their index in job order.
+        follow: go on until nothing more comes.
+    """
+    streams = [_Stream(places, spec, name) for spec in tasks.values() for name in (OUT, ERR)]
+    watch = _Watch(handle, places, tasks)
     while True:
-        done = not follow or is_settled(handle.attend())
+        done = not follow or watch.is_over()
         for stream in streams:
             yield from stream.read(last=done)
         if done:
             return
         time.sleep(_PAUSE_SECONDS)
+
+
+class _Watch:
+    """Tells when nothing more can come of some tasks: the rest of the run may go on for days."""
+
+    def __init__(self, handle: Handle, places: Places, tasks: Mapping[int, TaskSpec]) -> None:
+        self._handle = handle
+        self._places = places
+        self._group = handle.client.ledger.header(handle.id).group_size
+        #: tasks whose jobs have not ended, as far as it is known
+        self._left = list(tasks.items())
+
+    def is_over(self) -> bool:
+        """True once what is left to read of all of them is here."""
+        if is_settled(self._handle.attend()):
+            return True
+        while self._left and self._has_ended(*self._left[-1]):
+            self._left.pop()
+        if self._left:
+            return False
+        # what came into the depot before the last job was seen to have ended
+        self._handle.attend()
+        return True
+
+    def _has_ended(self, index: int, spec: TaskSpec) -> bool:
+        """True once its job made its last attempt, and its outputs are where they can be read."""
+        ledger, run, job = self._handle.client.ledger, self._handle.id, index // self._group
+        if not ledger.job(run, job).state.is_final:
+            return False
+        return self._places.shows(spec) or ledger.is_collected(run, job)

@@ -48,6 +48,12 @@ class Places:
         candidates = (place / spec.path / name for place in self._places())
         return next((path for path in candidates if path.is_file()), None)
 
+    def shows(self, spec: TaskSpec) -> bool:
+        """True where an output of a task is seen on the cluster itself."""
+        names = filter(None, (spec.outlog, spec.errlog))
+        files = (base / spec.path / name for name in names for base in self._bases())
+        return any(path.is_file() for path in files)
+
     def record(self, attempt: AttemptKey) -> ExitRecord | None:
         """Return the exit record of an attempt, if it can be seen from here."""
         for layout in self._layouts:

@@ -10,7 +10,8 @@ from jobferry.logs import choose, read_logs
 from jobferry.places import Places, tail
 from jobferry_common.document import TaskSpec
 from jobferry_common.errors import UnknownId
-from tests.common.ledger.documents import document
+from jobferry_common.states import JobState
+from tests.common.ledger.documents import change_to, document, fence_of, move, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +32,12 @@ SPECS = [
     ("wanted", "position"), [("first", 0), ("x/y", 0), ("z/", 2), ("2", 2), ("1", 1), ("0", 0)]
 )
 def test_a_task_goes_by_its_name_directory_or_number(wanted: str, position: int) -> None:
-    assert [spec.position for spec in choose(SPECS, wanted)] == [position]
+    assert list(choose(enumerate(SPECS), wanted)) == [position]
 
 
 def test_no_such_task_is_an_error() -> None:
     with pytest.raises(UnknownId, match="expected 0 to 2"):
-        choose(SPECS, "7")
+        choose(enumerate(SPECS), "7")
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def places(client: Client, handle: Handle, root: Path | None) -> Places:
     return Places(client.ledger.header(handle.id), handle.id, text, client.ledger.id)
 
 
-def specs(client: Client, handle: Handle) -> list[TaskSpec]:
-    return list(client.ledger.tasks(handle.id, range(2)).values())
+def specs(client: Client, handle: Handle) -> dict[int, TaskSpec]:
+    return client.ledger.tasks(handle.id, range(2))
 
 
 def test_outputs_that_came_back_are_read(client: Client, handle: Handle, tmp_path: Path) -> None:
@@ -103,6 +104,66 @@ def test_a_running_task_is_followed_to_its_end(
         file.write("f a line\nno end")
     beside(lambda: stage.finish(handle.id))
     assert [line.text for line in lines] == ["half a line", "no end"]
+
+
+@pytest.mark.timeout(60)
+def test_following_a_task_ends_with_its_job_while_the_run_goes_on(
+    client: Client, stage: Stage, handle: Handle, remote: Path, tmp_path: Path
+) -> None:
+    (remote / "task.0/log").write_text("all of it")
+    there = places(client, handle, tmp_path / "remote")
+    stage.run_job(handle.id, 0)
+    lines = read_logs(handle, there, client.ledger.tasks(handle.id, [0]), follow=True)
+    assert [line.text for line in lines] == ["all of it"]
+    assert not client.ledger.run(handle.id).state.is_final
+
+
+@pytest.mark.timeout(60)
+def test_a_retry_is_followed_to_the_last_attempt(
+    client: Client,
+    stage: Stage,
+    handle: Handle,
+    remote: Path,
+    tmp_path: Path,
+    beside: Callable[[Callable[[], object]], None],
+) -> None:
+    log = remote / "task.0/log"
+    log.write_text("first try\n")
+    ledger, run = client.ledger, handle.id
+    reserve(ledger, run, [0])
+    move(ledger, run, 0, JobState.EXITED)
+    again = change_to(ledger, run, 0, JobState.PENDING, attempt=2, tries=1)
+    ledger.change(run, [again], fence=fence_of(ledger))
+    there = places(client, handle, tmp_path / "remote")
+    lines = read_logs(handle, there, ledger.tasks(run, [0]), follow=True)
+    assert next(lines).text == "first try"
+    with log.open("a") as file:
+        file.write("second try\n")
+    beside(lambda: stage.run_job(run, 0))
+    assert [line.text for line in lines] == ["second try"]
+
+
+@pytest.mark.timeout(60)
+def test_where_the_cluster_is_not_seen_what_comes_back_is_waited_for(
+    client: Client,
+    stage: Stage,
+    handle: Handle,
+    tmp_path: Path,
+    beside: Callable[[Callable[[], object]], None],
+) -> None:
+    stage.run_job(handle.id, 0)
+    log = tmp_path / "work/task.0/log"
+
+    def bring() -> None:
+        log.write_text("it came\nback")
+        client.ledger.collected(handle.id, [0])
+
+    log.write_text("it came\n")
+    tasks = client.ledger.tasks(handle.id, [0])
+    lines = read_logs(handle, places(client, handle, None), tasks, follow=True)
+    assert next(lines).text == "it came"
+    beside(bring)
+    assert [line.text for line in lines] == ["back"]
 
 
 def test_the_tail_skips_empty_lines_and_missing_files(tmp_path: Path) -> None:

@@ -98,6 +98,17 @@ class JobsPart(RunsPart):
         """Note that the results of these jobs were brought; return how many jobs still wait for that there."""
         return int(self.call("collected", run, at or "", *jobs))
 
+    def is_collected(self, run: RunId, job: int) -> bool:
+        """True once a job ended and nothing of it has to be brought from its cluster any more.
+
+        Raises:
+            UnknownId: the ledger does not hold the run, or the run has no such job.
+        """
+        record = self.job(run, job)
+        place = (record.cluster,) if record.claim else ()
+        waits = self.ask("SISMEMBER", self.key("run", run, "collect", *place), job)
+        return record.state.is_final and not waits
+
     def collectable(self, cluster: ClusterName) -> list[RunId]:
         """Return the runs of a cluster that have results to bring."""
         return sorted(self.ask("SMEMBERS", self.key("collect", cluster)))

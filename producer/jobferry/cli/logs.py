@@ -15,7 +15,7 @@ from jobferry.cli.options import Follow, Json, RunArgument
 from jobferry.cli.show import note, print_json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from jobferry.client import Client
     from jobferry.handle import Handle
@@ -46,31 +46,30 @@ def logs(
 
     with connect() as client:
         handle = client.handle(run)
-        specs = _chosen(client, handle, task)
+        tasks = _chosen(client, handle, task)
         places = client.places(client.ledger.header(handle.id), handle.id)
-        show = print_json if json else Printer(titled=len(specs) > 1)
+        show = print_json if json else Printer(titled=len(tasks) > 1)
         printed = 0
-        for line in read_logs(handle, places, specs, follow=follow):
+        for line in read_logs(handle, places, tasks, follow=follow):
             show(line)
             printed += 1
         if not printed:
-            note(_nothing(handle, places, specs))
+            note(_nothing(handle, places, tasks.values()))
 
 
-def _chosen(client: Client, handle: Handle, task: str | None) -> list[TaskSpec]:
+def _chosen(client: Client, handle: Handle, task: str | None) -> dict[int, TaskSpec]:
     from jobferry.logs import choose
 
-    pages = client.ledger.task_pages(handle.id)
-    specs = (spec for _, spec in chain.from_iterable(pages))
+    tasks = chain.from_iterable(client.ledger.task_pages(handle.id))
     if task is not None:
-        return choose(specs, task)
-    first = list(islice(specs, _MANY_TASKS + 1))
-    if len(first) > _MANY_TASKS:
+        return choose(tasks, task)
+    first = dict(islice(tasks, _MANY_TASKS))
+    if next(tasks, None) is not None:
         note(f"the first {_MANY_TASKS} tasks are shown; name one: jobferry logs {handle.id} TASK")
-    return first[:_MANY_TASKS]
+    return first
 
 
-def _nothing(handle: Handle, places: Places, specs: Sequence[TaskSpec]) -> str:
+def _nothing(handle: Handle, places: Places, specs: Collection[TaskSpec]) -> str:
     from jobferry_common.states import ResultsState
 
     if handle.status().results is ResultsState.DEPOT:

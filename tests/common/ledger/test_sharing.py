@@ -211,7 +211,10 @@ def test_results_are_collected_where_the_job_ran_and_the_run_follows_the_last(
     assert ledger.collectable(ALPHA) == ledger.collectable(BETA) == [run]
     for cluster in BOTH:
         assert ledger.run(run).results is ResultsState.REMOTE
-        ledger.collected(run, ledger.to_collect(run, at=cluster), at=cluster)
+        [job] = ledger.to_collect(run, at=cluster)
+        assert not ledger.is_collected(run, job)
+        ledger.collected(run, [job], at=cluster)
+        assert ledger.is_collected(run, job)
         ledger.place_results(run, cluster, "delivered")
         ledger.collected(run, [], at=cluster)
         assert ledger.collectable(cluster) == []

@@ -302,6 +302,19 @@ def test_logs_of_a_silent_task_are_empty(
     assert (done.code, done.out, done.err) == (0, "", "nothing was printed\n")
 
 
+@pytest.mark.timeout(60)
+def test_logs_of_one_task_are_followed_to_its_end_and_not_to_that_of_the_run(
+    jobferry: Command, client: Client, stage: Stage, tmp_path: Path
+) -> None:
+    run = submitted(client, source=str(tmp_path))
+    (tmp_path / "task.1").mkdir()
+    (tmp_path / "task.1/log").write_text("done\n")
+    stage.run_job(run, 1)
+    client.ledger.collected(run, [1])
+    assert jobferry("logs", run, "1", "--follow").out == "done\n"
+    assert not client.ledger.run(run).state.is_final
+
+
 def test_events_of_a_run_are_told_in_order(jobferry: Command, client: Client, stage: Stage) -> None:
     run = submitted(client, tasks=1)
     stage.fail(run)
