@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jobferry.patience import Patience
+from jobferry_common.errors import Unreachable
 from jobferry_common.messages import TEST_CLUSTER, checkup_key
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class Step:
     name: str  #: "broker", "worker", "scheduler" …
     ok: bool
     what: str  #: what was found, or what is wrong
+    reached: bool = True  #: False where it is wrong because nobody there answers
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that ends with this step exits with."""
+        return 0 if self.ok else 1 if self.reached else Unreachable.exit_code
 
 
 def probe(client: Client, cluster: str, *, timeout: float) -> Iterator[Step]:
@@ -44,7 +51,7 @@ def probe(client: Client, cluster: str, *, timeout: float) -> Iterator[Step]:
     worker = client.worker_of(cluster)
     if worker is None:
         what = f"nobody serves {cluster}: start `jobferry worker --cluster {cluster}` near it"
-        yield Step(name="worker", ok=False, what=what)
+        yield Step(name="worker", ok=False, what=what, reached=False)
         return
     yield Step(name="worker", ok=True, what=f"{worker} serves it")
     yield from _near_the_cluster(client, cluster, worker, Patience(timeout))
@@ -59,7 +66,7 @@ def _near_the_cluster(
     while not done:
         if patience.left() <= 0:
             what = f"{worker} did not go on in time: its log tells more, or it has much else to do"
-            yield Step(name="worker", ok=False, what=what)
+            yield Step(name="worker", ok=False, what=what, reached=False)
             return
         found = _found(client, ticket)
         steps, done = found.get("steps", []), bool(found.get("done"))

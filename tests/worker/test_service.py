@@ -136,6 +136,7 @@ def test_the_test_of_a_cluster_says_which_step_is_wrong(
     ]
     assert str(tmp_path / "remote") in steps[-1].what
     assert "expected a remote_root that" in steps[-1].what
+    assert steps[-1].reached
     told = json.loads(str(redis.get(messages.checkup_key(serving.settings, "t1"))))
     assert told["done"]
     assert [step["name"] for step in told["steps"]] == ["settings", "host", "root"]
@@ -158,6 +159,7 @@ def test_the_test_of_a_cluster_says_that_its_host_does_not_answer(
     finally:
         serving.stop()
     assert [(step.name, step.ok) for step in steps] == [("settings", True), ("host", False)]
+    assert [step.reached for step in steps] == [True, False]
     assert (
         f"alice@127.0.0.1:{port} cannot be reached: 127.0.0.1: Connection refused" in steps[1].what
     )

@@ -3,7 +3,8 @@
     settings  host  root  scheduler  submit  run  record  clean
 
 What was found stands as JSON at the broker, under the ticket of who asked, and grows while the test goes on:
-`{"cluster": …, "done": false, "steps": [{"name": "host", "ok": true, "what": "…"}]}`. Nothing of it touches the ledger.
+`{"cluster": …, "done": false, "steps": [{"name": "host", "ok": true, "what": "…", "reached": true}]}`. Nothing of it
+touches the ledger.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.document import Header, TaskSpec
-from jobferry_common.errors import JobferryError, SchedulerError, StagingError
+from jobferry_common.errors import JobferryError, SchedulerError, StagingError, Unreachable
 from jobferry_common.files import NewFile
 from jobferry_common.messages import checkup_key
 from jobferry_common.models.resources import Resources
@@ -60,6 +61,7 @@ class Step:
     name: str
     ok: bool
     what: str
+    reached: bool = True  #: False where it is wrong because the cluster does not answer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +82,9 @@ class Checkup:
         try:
             step = Step(name=name, ok=True, what=work())
         except (JobferryError, OSError, ValueError) as error:
-            step = Step(name=name, ok=False, what=str(error) or type(error).__name__)
+            reached = not isinstance(error, Unreachable)
+            what = str(error) or type(error).__name__
+            step = Step(name=name, ok=False, what=what, reached=reached)
         self.steps.append(step)
         self.tell(done=False)
         if not step.ok:

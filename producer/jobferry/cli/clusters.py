@@ -78,21 +78,24 @@ def test(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until it gives up.")] = 120.0,
     json: Json = False,
 ) -> None:
-    """Go the whole way with a trivial job, and say which step is wrong."""
+    """Go the whole way with a trivial job, and say which step is wrong.
+
+    The exit code is 0 if all is well, 3 if nobody serves the cluster or it does not answer, else 1.
+    """
     from jobferry.client import connect
     from jobferry.probe import probe
 
-    good = True
+    code = 0
     with connect() as client:
         _known(client, name)
         for step in probe(client, name, timeout=timeout):
-            good = good and step.ok
+            code = code or step.exit_code
             if json:
                 print_json_line(step)
             else:
                 typer.echo(f"{'ok    ' if step.ok else 'FAILED'}  {step.name}: {step.what}")
-    if not good:
-        raise typer.Exit(1)
+    if code:
+        raise typer.Exit(code)
 
 
 @group.command()

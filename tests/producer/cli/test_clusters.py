@@ -153,18 +153,28 @@ def test_the_step_that_is_wrong_is_told(
     assert "FAILED  scheduler: sinfo: command not found" in done.out
 
 
+def test_a_cluster_that_does_not_answer_is_3(
+    jobferry: Command, client: Client, hpc1: str, beside: Beside
+) -> None:
+    good = {"name": "settings", "ok": True, "what": "Slurm over SSH", "reached": True}
+    silent = {"name": "host", "ok": False, "what": "cannot be reached", "reached": False}
+    beside(lambda: play_worker(client, good, silent))
+    done = jobferry("cluster", "test", hpc1)
+    assert (done.code, done.out.splitlines()[-1]) == (3, "FAILED  host: cannot be reached")
+
+
 def test_a_cluster_without_a_worker_fails_its_test_at_once(
     jobferry: Command, client: Client
 ) -> None:
     client.ledger.announce("old", account="", batch_type="Shell", context_type="Local", worker="")
     done = jobferry("cluster", "test", "old")
-    assert done.code == 1
+    assert done.code == 3
     assert "jobferry worker --cluster old" in done.out
 
 
 def test_a_worker_that_does_not_answer_fails_the_test(jobferry: Command, hpc1: str) -> None:
     done = jobferry("cluster", "test", hpc1, "--timeout", "1")
-    assert done.code == 1
+    assert done.code == 3
     assert "login1:411 did not go on in time" in done.out
 
 
