@@ -36,6 +36,7 @@ _CONNECT_SECONDS: Final = 3.0
 _HEALTH_SECONDS: Final = 30
 #: the client tries that many times more to connect, and each command as well: four connects at worst
 _RETRIES: Final = 1
+#: the first version of each kind of server that serves
 _OLDEST: Final[Mapping[str, tuple[int, int]]] = {"redis": (6, 2), "valkey": (8, 0)}
 _SWITCHES: Final[Mapping[str, bool]] = {"true": True, "false": False}
 _NO_ANSWER: Final = (broken.ConnectionError, broken.TimeoutError, OSError)
@@ -93,6 +94,12 @@ def guarded(shown: str) -> Iterator[None]:
         if meant is None:
             raise
         raise meant from error
+
+
+def is_too_old(kind: str, version: str) -> bool:
+    """True for a version of "redis" or "valkey", such as "6.0.16", that lacks what the ledger needs."""
+    major, minor, *_ = (*(int(part) for part in version.split(".") if part.isdigit()), 0, 0)
+    return (major, minor) < _OLDEST[kind]
 
 
 def describe(client: Redis) -> str:
@@ -194,8 +201,7 @@ def _check_version(client: Redis, shown: str) -> None:
 def _find_version(info: Mapping[str, Any]) -> Finding | None:
     kind = "valkey" if "valkey_version" in info else "redis"
     text = str(info[f"{kind}_version"])
-    major, minor, *_ = (*(int(part) for part in text.split(".") if part.isdigit()), 0, 0)
-    if (major, minor) >= _OLDEST[kind]:
+    if not is_too_old(kind, text):
         return None
     what = f"it is {kind} {text}, which is too old"
     return Finding(grave=True, what=what, next_step="Use Redis 6.2 or Valkey 8, or a newer one.")

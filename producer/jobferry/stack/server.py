@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from pathlib import Path
+import subprocess
 from typing import TYPE_CHECKING, Final
 
 from jobferry.stack.home import write_private
+from jobferry_common.broker import is_too_old
 from jobferry_common.errors import BrokerUnreachable
 
 if TYPE_CHECKING:
     from jobferry.stack.home import Home
 
 _PROGRAMS: Final = ("valkey-server", "redis-server")
+_VERSION: Final = re.compile(r"\bv=(\d+(?:\.\d+)*)")
+#: for `--version`, on a file system that is slow
+_ANSWER_SECONDS: Final = 10.0
 #: the server's last rewrite of its file wants as much again
 LEAST_FREE_BYTES: Final = 32 * 2**20
 
@@ -36,13 +41,28 @@ def server_argv(home: Home) -> tuple[str, ...]:
 
 
 def _program(home: Home) -> str:
-    """Return the server that made the data here, else the first that is found."""
+    """Return the server that made the data here, else the first that is found and new enough."""
     note = home.directory / "program"
-    if note.exists() and Path(known := note.read_text(encoding="utf-8")).exists():
+    if note.exists() and _serves(known := note.read_text(encoding="utf-8")):
         return known
-    found = next(filter(None, map(shutil.which, _PROGRAMS)), None) or _bundled()
+    installed = filter(None, map(shutil.which, _PROGRAMS))
+    found = next(filter(_serves, installed), None) or _bundled()
     write_private(note, found)
     return found
+
+
+def _serves(program: str) -> bool:
+    """True for a server that is there and says that it is new enough: `Redis server v=7.0.15 sha=…`."""
+    try:
+        done = subprocess.run(
+            (program, "--version"), capture_output=True, timeout=_ANSWER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    said = done.stdout.decode("utf-8", "replace")
+    version = _VERSION.search(said)
+    kind = "valkey" if "valkey" in said.lower() else "redis"
+    return version is not None and not is_too_old(kind, version[1])
 
 
 def _bundled() -> str:
@@ -60,7 +80,7 @@ def _bundled() -> str:
 
 def _no_server(error: Exception) -> BrokerUnreachable:
     msg = (
-        f"There is no Redis or Valkey server on this machine ({error}): install valkey-server or "
+        f"There is no Redis 6.2 or Valkey 8 on this machine, or a newer one ({error}): install valkey-server or "
         "redis-server, or set `broker` to one that runs"
     )
     return BrokerUnreachable(msg)
