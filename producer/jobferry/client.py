@@ -24,7 +24,7 @@ from jobferry.targets import aimed, unknown_cluster
 from jobferry_common.broker import connect as connect_redis
 from jobferry_common.broker import guarded
 from jobferry_common.broker_url import BrokerUrl
-from jobferry_common.errors import BrokerUnreachable, UnknownId
+from jobferry_common.errors import BrokerUnreachable, Conflict, UnknownId
 from jobferry_common.events import EventStream
 from jobferry_common.ledger.ledger import Ledger
 from jobferry_common.messages import hint, is_inline, send, worker_of
@@ -222,6 +222,21 @@ class Client:
         """Return "host:pid" of a worker that serves a cluster now; None when nobody does."""
         with guarded(self.shown):
             return worker_of(self.redis, self.settings, cluster)
+
+    def forget_cluster(self, name: str) -> None:
+        """Remove all that the ledger says of a cluster that is gone.
+
+        Raises:
+            Conflict: a worker serves it, or runs are open there.
+        """
+        if is_inline(name):
+            msg = f"{name} was described in a submission: it goes with its last run (`jobferry clean ID`)"
+            raise Conflict(msg)
+        if worker := self.worker_of(name):
+            msg = f"{worker} serves {name}, and would announce it again: stop that worker first"
+            raise Conflict(msg)
+        self.ledger.forget_cluster(name)
+        self._served = set()
 
     def why_waiting(self, record: RunRecord) -> str:
         """Return why a run does not go on, if its cluster is the reason."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from jobferry_common.errors import UnknownId
+from jobferry_common.errors import Conflict, UnknownId
 from jobferry_common.ledger.records import ClusterRecord
 from jobferry_common.ledger.store import Store
 from jobferry_common.names import ClusterName
+from jobferry_common.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,8 +74,18 @@ class ClustersPart(Store):
         return self._clusters(self._cluster_names())
 
     def forget_cluster(self, name: str) -> None:
-        """Remove a cluster that nobody serves any more from the list."""
-        self.batch([("SREM", self.key("clusters"), name), ("DEL", self.key("cluster", name))])
+        """Remove a cluster that nobody serves any more: it is not listed or ticked again unless a worker announces it.
+
+        Raises:
+            Conflict: runs that have not ended may go there; nothing was removed.
+        """
+        if left := self.call("forget_cluster", name):
+            first = self.ask("ZRANGE", self.key("open", name), 0, 0)
+            msg = (
+                f"{name} has {counted(left, 'open run')}, such as {' '.join(first)}: wait for the end, or end what is "
+                "open (`jobferry cancel ID`, `jobferry clean ID --force` where nobody serves it), then forget it"
+            )
+            raise Conflict(msg)
 
     def profile(self, name: str) -> dict[str, Any] | None:
         """Return the profile of an inline machine's cluster; None for any other."""

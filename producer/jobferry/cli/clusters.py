@@ -1,4 +1,4 @@
-"""`jobferry cluster list|show|test|pause|drain|resume`.
+"""`jobferry cluster list|show|test|pause|drain|resume|forget`.
 
 $ jobferry cluster list
 cluster  batch  context  state                 since      in flight  waiting  last pass  worker
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Reason = Annotated[str, typer.Option(help="Shown to everybody.")]
 group = typer.Typer(
-    name="cluster", help="Look at clusters, test, pause and drain them.", no_args_is_help=True
+    name="cluster",
+    help="Look at clusters, test, pause, drain and forget them.",
+    no_args_is_help=True,
 )
 _COLUMNS = (
     "cluster",
@@ -118,6 +120,25 @@ def resume(name: ClusterArgument, *, json: Json = False) -> None:
     """End a pause or a drain."""
     # the worker takes the operator's word that what is gone is gone, until a pass goes well
     _set(name, json=json, paused="", paused_by="operator", draining="", failures=0, probe_at=0.0)
+
+
+@group.command()
+def forget(name: ClusterArgument, *, json: Json = False) -> None:
+    """Take a cluster that is gone off the list; refused while a worker serves it or runs are open there."""
+    from jobferry.client import connect
+
+    with connect() as client:
+        _known(client, name)
+        client.forget_cluster(name)
+        still = name in client.settings.clusters
+    if json:
+        print_json({"name": name, "forgotten": True})
+    elif still:
+        note(
+            f"{name} is forgotten; it stays listed here while config.toml has a table [clusters.{name}]"
+        )
+    else:
+        note(f"{name} is forgotten")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobferry_common.errors import UnknownId
+from jobferry_common.errors import Conflict, UnknownId
 from jobferry_common.events import EventStream
 from jobferry_common.ledger import Ledger
 from jobferry_common.states import RunState
@@ -39,7 +39,26 @@ def test_an_unknown_cluster_is_told_with_the_known_ones(ledger: Ledger) -> None:
     announce(ledger, "beta")
     with pytest.raises(UnknownId, match=r"'gamma'. Known: beta. Is its worker running\?"):
         ledger.cluster("gamma")
+
+
+def test_a_cluster_is_forgotten_with_all_that_is_known_of_it(ledger: Ledger) -> None:
+    announce(ledger, "beta")
+    ledger.set_cluster("beta", paused="gone")
     ledger.forget_cluster("beta")
+    assert ledger.clusters() == []
+    announce(ledger, "beta")
+    assert ledger.cluster("beta").paused == ""
+
+
+def test_a_cluster_is_not_forgotten_while_runs_are_open_there(ledger: Ledger) -> None:
+    announce(ledger, "alpha")
+    run = ledger.accept(document()).run
+    with pytest.raises(Conflict, match=f"alpha has 1 open run, such as {run}"):
+        ledger.forget_cluster("alpha")
+    assert [one.name for one in ledger.clusters()] == ["alpha"]
+    ledger.wish_cancel(run)
+    ledger.change_run(run, state=RunState.CANCELLED)
+    ledger.forget_cluster("alpha")
     assert ledger.clusters() == []
 
 

@@ -73,7 +73,7 @@ def test_a_cluster_of_the_settings_is_listed_before_it_is_served(
 
 
 def test_a_misspelt_cluster_is_told(jobferry: Command, hpc1: str) -> None:
-    for command in ("show", "test", "pause", "drain", "resume"):
+    for command in ("show", "test", "pause", "drain", "resume", "forget"):
         done = jobferry("cluster", command, "hcp1")
         assert done.code == 2
         assert f"did you mean '{hpc1}'" in done.err
@@ -115,6 +115,27 @@ def test_a_cluster_is_drained_and_then_said_to_be(
     jobferry("cluster", "drain", ALPHA)
     assert jobferry("cluster", "resume", ALPHA, "--json").json["state"] == "works"
     assert not client.ledger.cluster(ALPHA).draining
+
+
+def test_a_cluster_that_is_gone_is_forgotten(
+    jobferry: Command, client: Client, stage: Stage
+) -> None:
+    facts = {"account": "alice@alpha", "batch_type": "Slurm", "context_type": "Local"}
+    client.ledger.announce(ALPHA, worker="login1:411", **facts)
+    run = client.accept(document(tasks=1)).run
+    done = jobferry("cluster", "forget", ALPHA)
+    assert done.code == 2
+    assert f"such as {run}" in done.err
+    stage.finish(run)
+    assert jobferry("cluster", "forget", ALPHA).err == f"{ALPHA} is forgotten\n"
+    assert jobferry("cluster", "list", "--json").json == []
+
+
+def test_a_cluster_that_is_served_is_not_forgotten(jobferry: Command, hpc1: str) -> None:
+    done = jobferry("cluster", "forget", hpc1)
+    assert done.code == 2
+    assert "login1:411 serves hpc1" in done.err
+    assert len(jobferry("cluster", "list", "--json").json) == 1
 
 
 def play_worker(client: Client, *steps: dict[str, object]) -> None:
