@@ -49,7 +49,7 @@ def measure(rounds: int, jobs: int) -> Section:
     with world.directory() as path:
         for number in range(rounds):
             for kind in ("Shell", "Slurm"):
-                _percentiles(_of_kind(path / f"{kind}{number}", kind, jobs, number), kind, log)
+                percentiles(_of_kind(path / f"{kind}{number}", kind, jobs, number), kind, log)
         _single(path, max(rounds, 5), log)
     return Section(
         title="Latency",
@@ -96,25 +96,30 @@ def _of_kind(path: Path, kind: str, jobs: int, seed: int) -> list[float]:
         profile["max_running_jobs"] = 8
         with world.fleet(path, {"bench": profile}) as fleet:
             world.wait_for_quiet()
-            return _delays(fleet, path, jobs, seed)
+            return delays(fleet, path, jobs, seed)
     with world.slurm() as slurm, world.fleet(path, {"bench": profile}, env=slurm.env()) as fleet:
         world.wait_for_quiet()
-        return _delays(fleet, path, jobs, seed)
+        return delays(fleet, path, jobs, seed)
 
 
-def _percentiles(delays: list[float], kind: str, log: Log) -> None:
-    ordered = sorted(delays)
+def percentiles(seconds: list[float], kind: str, log: Log) -> None:
+    """Note the median, and what 95 of 100 do not exceed."""
+    ordered = sorted(seconds)
     log.note(f"{kind}, p50", ordered[len(ordered) // 2], "s")
     log.note(f"{kind}, p95", ordered[math.ceil(len(ordered) * 0.95) - 1], "s")
 
 
-def _delays(fleet: Fleet, path: Path, jobs: int, seed: int) -> list[float]:
+def delays(
+    fleet: Fleet, path: Path, jobs: int, seed: int, *, back: tuple[str, ...] = ()
+) -> list[float]:
+    """Return the seconds from the end of each task to its event; `back`: what has to be brought to know the end."""
     base = world.work(path / "work", jobs)
     lengths = random.Random(seed)
     tasks = [
         Task(
             command=f"sleep {lengths.uniform(0.2, 3):.2f}; echo $EPOCHREALTIME > out",
             task_work_path=f"t{index}",
+            backward_files=back,
         )
         for index in range(jobs)
     ]

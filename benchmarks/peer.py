@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import world
 from benchmarks.dispatch import naked
@@ -23,10 +23,12 @@ from benchmarks.figure import Figure, Goal, Log, Section
 from benchmarks.work import all_came, copies
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.testbed.slurm import SlurmCluster
 
 _JOBS: Final = 500
-_PEER: Final = "dpdispatcher==1.1.0"
+PEER: Final = "dpdispatcher==1.1.0"
 
 
 def measure(rounds: int, jobs: int) -> Section:
@@ -34,14 +36,14 @@ def measure(rounds: int, jobs: int) -> Section:
     jobs = jobs or _JOBS
     log = Log()
     with world.directory() as path, world.slurm() as slurm:
-        python = _install(path)
+        python = install(path)
         for number in range(rounds):
             slurm.reset()
             world.wait_for_quiet()
             log.note(
                 "jobferry", copies(path / f"ours{number}", slurm, jobs, as_usual=True).seconds, "s"
             )
-            log.note("DPDispatcher", _theirs(path / f"theirs{number}", slurm, jobs, python), "s")
+            log.note("DPDispatcher", theirs(path / f"theirs{number}", slurm, jobs, python), "s")
             log.note("naked array", naked(path / f"naked{number}", slurm, jobs), "s")
             shutil.rmtree(path / f"naked{number}")
         _count(path / "counted", slurm, jobs, python, log)
@@ -59,7 +61,7 @@ def _count(path: Path, slurm: SlurmCluster, jobs: int, python: Path, log: Log) -
     done = copies(path / "ours", slurm, jobs, as_usual=True)
     log.note("commands of jobferry", len(done.calls), "a run")
     slurm.wrappers.forget()
-    _theirs(path / "theirs", slurm, jobs, python, wrapped=True)
+    theirs(path / "theirs", slurm, jobs, python, wrapped=True)
     log.note("commands of DPDispatcher", len(slurm.wrappers.every_call()), "a run")
 
 
@@ -92,27 +94,41 @@ def _figures(log: Log) -> tuple[Figure, ...]:
     )
 
 
-def _install(path: Path) -> Path:
-    print(f"  installing {_PEER} into an environment of its own", flush=True)
+def install(path: Path) -> Path:
+    """Return the Python of a new environment with DPDispatcher."""
+    print(f"  installing {PEER} into an environment of its own", flush=True)
     subprocess.run([sys.executable, "-m", "venv", str(path / "peer")], check=True)
     python = path / "peer/bin/python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", _PEER], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEER], check=True)
     return python
 
 
-def _theirs(
-    path: Path, slurm: SlurmCluster, jobs: int, python: Path, *, wrapped: bool = False
+def theirs(
+    path: Path,
+    slurm: SlurmCluster,
+    jobs: int,
+    python: Path,
+    *,
+    wrapped: bool = False,
+    machine: Mapping[str, Any] | None = None,
 ) -> float:
+    """Return the seconds that DPDispatcher takes; `machine`: more of its machine, such as another context."""
     base = world.work(path / "work", jobs)
     (path / "remote").mkdir()
     plain = {**os.environ, "SLURM_CONF": str(slurm.directory / "slurm.conf")}
     env = {**(slurm.env() if wrapped else plain), "HOME": str(path)}
     script = Path(__file__).with_name("peer_script.py")
-    where = json.dumps({"local": str(path), "remote": str(path / "remote"), "jobs": jobs})
+    given = {
+        "context_type": "LocalContext",
+        "local_root": str(path),
+        "remote_root": str(path / "remote"),
+        **(machine or {}),
+    }
+    where = json.dumps({"machine": given, "jobs": jobs})
     argv = [str(python), str(script), where]
     done = subprocess.run(argv, env=env, cwd=path, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{_PEER}: {done.stderr[-2000:]}")
+        sys.exit(f"{PEER}: {done.stderr[-2000:]}")
     all_came(base, "*/out", jobs)
     shutil.rmtree(path)
     return float(done.stdout.splitlines()[-1])

@@ -7,14 +7,7 @@ import time
 from dpdispatcher import Machine, Resources, Submission, Task
 
 given = json.loads(sys.argv[1])
-machine = Machine.load_from_dict(
-    {
-        "batch_type": "Slurm",
-        "context_type": "LocalContext",
-        "local_root": given["local"],
-        "remote_root": given["remote"],
-    }
-)
+machine = Machine.load_from_dict({"batch_type": "Slurm", **given["machine"]})
 resources = Resources.load_from_dict(
     {
         "number_node": 1,

@@ -29,6 +29,7 @@ from benchmarks import (
     passes,
     peer,
     ssh_commands,
+    ssh_dispatch,
     staging,
 )
 from benchmarks.figure import Section
@@ -48,6 +49,7 @@ _BENCHMARKS: Final[dict[str, Callable[[int, int], Section]]] = {
     "large": large.measure,
     "passes": passes.measure,
     "idle": idle.measure,
+    "ssh_dispatch": ssh_dispatch.measure,
     "ssh_commands": ssh_commands.measure,
     "staging": staging.measure,
     "clusters": clusters.measure,

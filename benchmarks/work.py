@@ -47,8 +47,10 @@ def submission(base: Path, jobs: int, *, clean: bool = False) -> Submission:
     return Submission(str(base), cluster="bench", resources=resources, task_list=tasks, clean=clean)
 
 
-def copies(path: Path, slurm: SlurmCluster, jobs: int, *, as_usual: bool = False) -> Done:
-    """Have jobferry carry out such a submission through the Local context.
+def copies(
+    path: Path, slurm: SlurmCluster, jobs: int, *, as_usual: bool = False, **more: Any
+) -> Done:
+    """Have jobferry carry out such a submission through the Local context, or what more of a profile says.
 
     Without a login shell and without cleaning, so that its scripts can be run again; as usual: with both.
     """
@@ -59,6 +61,7 @@ def copies(path: Path, slurm: SlurmCluster, jobs: int, *, as_usual: bool = False
         "context_type": "Local",
         "remote_root": str(path / "remote"),
         "login_shell": as_usual,
+        **more,
     }
     with world.fleet(path, {"bench": profile}, env=slurm.env()) as fleet:
         slurm.wrappers.forget()

@@ -257,6 +257,24 @@ def test_the_environment_is_that_of_a_login_without_its_noise(
     host.close()
 
 
+def test_a_bash_that_is_started_there_reads_no_file_that_prints(
+    host_of: Callable[..., SshHost], tmp_path: Path
+) -> None:
+    home = tmp_path / "sshd0/home"
+    home.mkdir(parents=True)
+    (home / ".bashrc").write_text(f"{_GARBAGE}\n")
+    host = host_of("X11Forwarding no")
+    argv = ("bash", "-c", "cat; echo done")
+    done = host.run(argv, limit=LIMIT, stdin=b"x")
+    assert (done.stdout, done.stderr) == ("xdone\n", "")
+    done = host.feed(argv, [b"x"], silence=LIMIT)
+    assert (done.stdout, done.stderr) == ("xdone\n", "")
+    with host.output(argv, silence=LIMIT, stdin=b"x") as output:
+        assert output.read() == b"xdone\n"
+        assert output.end().stderr == ""
+    host.close()
+
+
 def test_a_login_that_waits_is_told_in_words(
     host_of: Callable[..., SshHost], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,10 @@ class Link:
 
 
 def _authenticated(server: SshServer, port: int, user: str) -> paramiko.Transport:
-    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", port), timeout=10))
+    sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+    # as jobferry does: a small packet does not wait for the answer to the one before
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = paramiko.Transport(sock)
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = 10
     try:
         transport.start_client(timeout=10)

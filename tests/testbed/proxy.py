@@ -32,6 +32,8 @@ class Proxy:
         self.delay = 0.0
         #: bytes to the server after which a connection is reset; 0: never
         self.reset_after = 0
+        #: the same for bytes from the server
+        self.reset_after_received = 0
         #: bytes to the server so far, connections so far
         self.sent = 0
         self.connections = 0
@@ -121,16 +123,20 @@ class Proxy:
                     break
                 sink.write(piece)
                 await sink.drain()
-                passed += len(piece) if up else 0
-                self.sent += len(piece) if up else 0
-                if self.reset_after and passed > self.reset_after:
-                    await self._reset()
+                passed += len(piece)
+                await self._count(piece, passed, up=up)
         except OSError:
             pass
         finally:
             taking.cancel()
             self._writers.discard(sink)
             sink.close()
+
+    async def _count(self, piece: bytes, passed: int, *, up: bool) -> None:
+        self.sent += len(piece) if up else 0
+        most = self.reset_after if up else self.reset_after_received
+        if most and passed > most:
+            await self._reset()
 
     async def _take(
         self, source: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float, bytes]]

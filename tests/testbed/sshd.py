@@ -48,6 +48,7 @@ class SshServer:
         host_keys: the kinds of keys that it shows, in its order.
         address: what it listens on.
         options: lines of its configuration, over ours.
+        inside: what stands before its command, such as ("ip", "netns", "exec", "name").
         env: environment of what runs there. The user's home is an empty directory unless HOME is here: what starts
             with a shell of this machine's user, such as a version manager that waits for a lock, is no part of a test.
     """
@@ -60,6 +61,7 @@ class SshServer:
         address: str = "127.0.0.1",
         options: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.address = address
@@ -75,6 +77,7 @@ class SshServer:
         self.env = {"HOME": str(self.home), **(env or {})}
         self._options = {**_CONFIG, **(options or {})}
         self._kinds = tuple(host_keys)
+        self._inside = tuple(inside)
         self._process: Process | None = None
 
     @property
@@ -98,7 +101,7 @@ class SshServer:
         self.known_hosts.write_text("".join(lines))
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd refuses to start without it
         sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-        argv = [str(sshd), "-D", "-e", "-f", str(self._configuration())]
+        argv = [*self._inside, str(sshd), "-D", "-e", "-f", str(self._configuration())]
         self._process = Process(argv, log=self.directory / "sshd.log")
         wait_until(self._listens, f"sshd listens; it says {self._process.text()}")
 

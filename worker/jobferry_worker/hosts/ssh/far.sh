@@ -9,6 +9,8 @@ jf_timeout=$(type -P timeout)
 # messages are read by their words, and lengths are in bytes
 jf_lc_all=${LC_ALL-} jf_had_lc_all=${LC_ALL+yes}
 export LC_ALL=C
+# a bash that thinks it is the first one of an ssh login reads ~/.bashrc, which may print
+export SHLVL=3
 
 # nonce, second of this shell until which the command may start: its caller gave up waiting since
 jf_begin() {

@@ -150,8 +150,9 @@ class Stream:
 
     def _script(self, path: str) -> str:
         timeout = f"timeout --kill-after=2 {_MOST_SECONDS}"
+        # a bash that thinks it is the first one of an ssh login reads ~/.bashrc, which may print
         return (
-            f"PATH={word(path)}; export PATH; "
+            f"PATH={word(path)}; SHLVL=3; export PATH SHLVL; "
             f'(printf "%s %s\\n" {self._nonce} "$BASHPID" >&2; printf "%s\\n" {self._nonce}; '
             f"exec {timeout} {words(self._argv)}); exit $?"
         )

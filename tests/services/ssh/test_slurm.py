@@ -1,0 +1,311 @@
+"""Work through a worker, a real sshd and a real Slurm, and back, whatever becomes of server, key or login."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobferry_common.names import ClusterName
+from jobferry_common.states import JobState, RunState
+from tests.testbed.processes import checked, wait_until
+from tests.testbed.proxy import Proxy
+from tests.testbed.sshd import SshServer
+from tests.testbed.work import COPY, PATIENCE, Work, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from jobferry import Handle
+    from tests.testbed.fleet import Fleet
+    from tests.testbed.slurm import SlurmCluster
+
+pytestmark = pytest.mark.needs("sshd", "slurm", "valkey")
+
+#: more than any buffer on the way takes
+BIG = 24 << 20
+HALF = 8 << 20
+
+
+@pytest.fixture
+def server(slurm: SlurmCluster, tmp_path: Path) -> Iterator[SshServer]:
+    """The login node of the Slurm cluster."""
+    env = {"SLURM_CONF": str(slurm.directory / "slurm.conf")}
+    with SshServer(tmp_path / "sshd", env=env) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: SshServer, known: Path) -> Iterator[Proxy]:
+    """What stands between the worker and the login node."""
+    with Proxy(server.port) as proxy:
+        with known.open("a") as file:
+            file.write(f"[127.0.0.1]:{proxy.port} {server.public('ed25519')}")
+        yield proxy
+
+
+@pytest.fixture
+def make_fleet(
+    fleet_of: Callable[..., Fleet],
+    server: SshServer,
+    known: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Fleet]:
+    """A function that starts a fleet whose worker reaches Slurm by ssh."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(port: int = 0, **more: Any) -> Fleet:
+        remote = {
+            "hostname": server.address,
+            "port": port or server.port,
+            "key_filename": str(server.key),
+        }
+        profile = {
+            "batch_type": "Slurm",
+            "context_type": "SSH",
+            "remote_root": str(tmp_path / "remote"),
+            "commands_per_second": 50.0,
+            "remote_profile": remote,
+            **more,
+        }
+        return fleet_of({"far": profile})
+
+    return make
+
+
+@pytest.fixture
+def make_work(tmp_path: Path) -> Callable[..., Work]:
+    """A function that makes `Work` in the directory of the test."""
+
+    def make(*commands: str, name: str = "work") -> Work:
+        return Work(tmp_path, commands, name=name)
+
+    return make
+
+
+def submit(fleet: Fleet, work: Work, **keywords: Any) -> Handle:
+    return fleet.submit(work.submission(cluster="far", **keywords))
+
+
+def paused(fleet: Fleet) -> str:
+    """Return why the cluster is paused; empty if it is not."""
+    return fleet.client.ledger.cluster(ClusterName("far")).paused
+
+
+def tell(fleet: Fleet, words: str) -> None:
+    """Wait until the cluster is paused with such words."""
+    wait_until(lambda: words in paused(fleet), f"paused: …{words}…", limit=PATIENCE)
+    assert "Traceback" not in paused(fleet)
+
+
+def _told(fleet: Fleet, handle: Handle) -> str:
+    """Return why a run waits; empty if it does not."""
+    return fleet.ledger().run(handle.id).reason
+
+
+def waiting(go: Path) -> str:
+    """Return a command that copies once `go` exists."""
+    return f"while ! [ -e {go} ]; do sleep 0.1; done; {COPY}"
+
+
+def test_work_goes_there_and_comes_back_and_is_resumed(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    tmp_path: Path,
+) -> None:
+    fleet = make_fleet(retry_count=0)
+    mended = tmp_path / "mended"
+    fails = f"echo tried; [ -e {mended} ] || {{ echo no minimum found >&2; exit 3; }}; {COPY}"
+    work = make_work(*[COPY] * 5, fails)
+    handle = submit(fleet, work, continue_on_failure=True)
+    result = handle.result(PATIENCE, checked=False)
+    [failure] = result.failures
+    assert (failure.task, failure.code) == (5, 3)
+    assert "no minimum found" in "".join(failure.stderr)
+    assert (work.base / "t5/err").read_text() == "no minimum found\n"
+    assert (work.base / "t5/log").read_text() == "tried\n"
+    mended.touch()
+    assert submit(fleet, work, continue_on_failure=True).result(PATIENCE).ok
+    assert work.everything_came_back()
+    assert work.starts() == [1, 1, 1, 1, 1, 2]
+    assert server.log().count("Accepted publickey") == 1
+
+
+def test_a_job_that_runs_is_cancelled(
+    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], slurm: SlurmCluster
+) -> None:
+    fleet = make_fleet()
+    work = make_work("sleep 300", "sleep 300")
+    handle = submit(fleet, work)
+    until(handle, JobState.RUNNING, 2)
+    handle.cancel()
+    assert handle.wait(PATIENCE).state is RunState.CANCELLED
+    assert slurm.queue() == []
+    assert work.starts() == [1, 1]
+
+
+def test_sshd_goes_while_files_travel(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    proxy: Proxy,
+    slurm: SlurmCluster,
+) -> None:
+    fleet = make_fleet(proxy.port)
+    before = make_work(COPY, name="before")
+    assert submit(fleet, before).result(PATIENCE).ok
+    work = make_work(COPY)
+    data = secrets.token_bytes(BIG)
+    (work.base / "t0/in").write_bytes(data)
+
+    server.stop()
+    proxy.reset_after = HALF
+    handle = submit(fleet, work)
+    wait_until(lambda: paused(fleet), "the cluster is paused while files go there", limit=PATIENCE)
+    assert work.starts() == [0]
+    proxy.reset_after = 0
+    proxy.reset_after_received = HALF
+    server.start()
+    wait_until(lambda: work.starts() == [1], "the job was started", limit=PATIENCE)
+    wait_until(lambda: not slurm.queue(), "the job ended", limit=PATIENCE)
+    # the connection breaks with each attempt to bring the files, until it is thought to be broken
+    tell(fleet, "breaks again and again")
+    server.stop()
+    proxy.reset()
+    assert not (work.base / "t0/out").exists()
+    proxy.reset_after_received = 0
+    server.start()
+    assert handle.result(PATIENCE).ok
+    assert (work.base / "t0/out").read_bytes() == data
+    assert work.starts() == [1]
+
+
+def test_sshd_goes_while_jobs_run_that_end_meanwhile(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    slurm: SlurmCluster,
+    tmp_path: Path,
+) -> None:
+    fleet = make_fleet()
+    work = make_work(*[waiting(tmp_path / "go")] * 3)
+    handle = submit(fleet, work)
+    until(handle, JobState.RUNNING, 3)
+    server.crash()
+    tell(fleet, "Connection refused")
+    (tmp_path / "go").touch()
+    wait_until(lambda: not slurm.queue(), "the jobs ended", limit=PATIENCE)
+    assert handle.status().counts[JobState.RUNNING] == 3
+    server.start()
+    assert handle.result(PATIENCE).ok
+    assert work.everything_came_back()
+    assert work.starts() == [1] * 3
+
+
+def test_a_key_that_is_not_let_in_any_more_pauses_the_cluster(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    tmp_path: Path,
+) -> None:
+    fleet = make_fleet()
+    work = make_work(waiting(tmp_path / "go"), COPY)
+    handle = submit(fleet, work)
+    until(handle, JobState.RUNNING, 1)
+    keys = server.authorized_keys.read_text()
+    server.authorized_keys.write_text("")
+    server.crash()
+    server.start()
+    tell(fleet, "does not let the worker's user in")
+    (tmp_path / "go").touch()
+    server.authorized_keys.write_text(keys)
+    # the pause after a refused login is long; whoever touches the key is tried at once
+    os.utime(server.key)
+    assert handle.result(PATIENCE).ok
+    assert work.everything_came_back()
+    assert work.starts() == [1, 1]
+
+
+def test_a_host_key_that_changes_meanwhile_pauses_the_cluster(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    known: Path,
+    tmp_path: Path,
+) -> None:
+    fleet = make_fleet()
+    work = make_work(waiting(tmp_path / "go"))
+    handle = submit(fleet, work)
+    until(handle, JobState.RUNNING, 1)
+    server.change_host_key()
+    server.crash()
+    server.start()
+    tell(fleet, "has changed")
+    (tmp_path / "go").touch()
+    known.write_text(server.known_hosts.read_text())
+    assert handle.result(PATIENCE).ok
+    assert work.everything_came_back()
+    assert work.starts() == [1]
+
+
+def test_a_login_that_prints_garbage_harms_nothing(
+    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], server: SshServer
+) -> None:
+    garbage = "printf 'Welcome\\0\\377<%s> 0 0\\n' $$; echo disk quota exceeded >&2; stty -a\n"
+    (server.home / ".bashrc").write_text(garbage)
+    # only at a real login somebody is asked
+    (server.home / ".bash_profile").write_text(f"{garbage}read -p 'Which project? ' project\n")
+    fleet = make_fleet()
+    work = make_work(*[COPY] * 3)
+    assert submit(fleet, work).result(PATIENCE).ok
+    assert work.everything_came_back()
+    assert work.starts() == [1] * 3
+
+
+@pytest.mark.needs("faketime")
+@pytest.mark.parametrize("off", ["+1h", "-1h"])
+def test_a_clock_that_is_wrong_by_an_hour_harms_nothing(
+    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], server: SshServer, off: str
+) -> None:
+    """Of all that runs at the far side, the jobs among it; the file system keeps its time."""
+    library = checked(["faketime", "-f", off, "printenv", "LD_PRELOAD"]).strip()
+    server.env |= {"LD_PRELOAD": library, "FAKETIME": off, "DONT_FAKE_MONOTONIC": "1"}
+    server.restart()
+    fleet = make_fleet()
+    work = make_work(COPY, COPY, "date +%s > out")
+    assert submit(fleet, work).result(PATIENCE).ok
+    *copies, date = work.outputs()
+    assert copies == ["input 0\n", "input 1\n"]
+    assert abs(int(date or 0) - time.time()) > 3000
+    assert work.starts() == [1] * 3
+
+
+@pytest.mark.needs("namespaces")
+def test_a_full_disk_is_told_with_its_path(
+    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    checked(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(remote)])
+    try:
+        fleet = make_fleet()
+        work = make_work(COPY)
+        data = secrets.token_bytes(BIG)
+        (work.base / "t0/in").write_bytes(data)
+        handle = submit(fleet, work)
+        reason = wait_until(lambda: _told(fleet, handle), "the reason is told", limit=PATIENCE)
+        assert f"{remote}/" in reason
+        assert "No space left on device" in reason
+        checked(["mount", "-o", "remount,size=128m", str(remote)])
+        assert handle.result(PATIENCE).ok
+        assert (work.base / "t0/out").read_bytes() == data
+        assert work.starts() == [1]
+        fleet.stop()
+    finally:
+        checked(["umount", "--lazy", str(remote)])
