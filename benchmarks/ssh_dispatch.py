@@ -4,7 +4,10 @@ Each round measures, one after the other, on equal commands and files, to an ssh
 
 - ssh: jobferry through the SSH context, from submit to all results back;
 - local: the same through the Local context;
-- DPDispatcher: the same through its SSHContext, with check_interval=1, from the call that submits until it returns.
+- DPDispatcher: the same through its SSHContext, with check_interval=1, from the call that submits until it returns;
+- naked: an array of nothing but the commands, until the queue is empty: what Slurm itself needs for so many jobs.
+
+The login's home directory is empty: each command of DPDispatcher is a login of its own, and would run what is there.
 
 Then 1,000 jobs through an sshd in a process namespace of its own, where the number of the last process tells how many
 processes and threads were started below sshd, from the worker's login to its last result; what its log tells of
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from benchmarks import peer, world
+from benchmarks.dispatch import naked
 from benchmarks.figure import Figure, Goal, Log, Section
 from benchmarks.latency import delays, percentiles
 from benchmarks.work import copies
@@ -66,6 +70,14 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"{jobs} jobs over ssh, DPDispatcher : jobferry",
             goal=Goal(bound=30, unit="×", at_least=True),
             values=log.ratio("DPDispatcher", "ssh"),
+            why="here Slurm itself is what takes jobferry's time: starting and ending the jobs fills both processors "
+            "of the one machine that is cluster, login node and worker's host, and jobferry cannot be quicker than "
+            "the naked array.",
+        ),
+        Figure(
+            name=f"{jobs} jobs over ssh : naked array",
+            values=log.ratio("ssh", "naked array"),
+            unit="×",
         ),
         Figure(
             name=f"{jobs} jobs, ssh : local",
@@ -76,6 +88,8 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"processes below sshd for each of {_MANY * jobs:,} jobs",
             goal=Goal(bound=0.1, unit=""),
             values=log.of("processes below sshd, a job"),
+            why="they do not grow with the jobs, but with how often results are brought while others still run: each "
+            "time a tar, what compresses and checks it, and the shells between them.",
         ),
         Figure(
             name="logins of a whole run",
@@ -121,6 +135,7 @@ def _round(path: Path, slurm: SlurmCluster, jobs: int, python: Path, log: Log) -
         }
         took = peer.theirs(path / "theirs", slurm, jobs, python, machine=machine)
         log.note("DPDispatcher", took, "s")
+        log.note("naked array", naked(path / "naked", slurm, jobs), "s")
     shutil.rmtree(path)
 
 
