@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.needs("sshd", "slurm", "valkey")
 #: more than any buffer on the way takes
 BIG = 24 << 20
 HALF = 8 << 20
+_FAKED = ("LD_PRELOAD", "FAKETIME", "FAKETIME_SHARED")
 
 
 @pytest.fixture
@@ -268,15 +270,27 @@ def test_a_login_that_prints_garbage_harms_nothing(
     assert work.starts() == [1] * 3
 
 
+@pytest.fixture(params=["+1h", "-1h"])
+def wrong_clock(server: SshServer, request: pytest.FixtureRequest) -> Iterator[None]:
+    """All that runs at the far side, the jobs among it, takes the time for another.
+
+    A process holds what they share, and removes it when its stdin ends.
+    """
+    argv = ["faketime", "-f", str(request.param), "sh", "-c", "env; echo; exec cat"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        lines = (line.strip().partition("=") for line in iter(holder.stdout.readline, "\n"))
+        shared = {name: value for name, _, value in lines if name in _FAKED}
+        server.env |= {**shared, "DONT_FAKE_MONOTONIC": "1"}
+        server.restart()
+        yield
+
+
 @pytest.mark.needs("faketime")
-@pytest.mark.parametrize("off", ["+1h", "-1h"])
+@pytest.mark.usefixtures("wrong_clock")
 def test_a_clock_that_is_wrong_by_an_hour_harms_nothing(
-    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], server: SshServer, off: str
+    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work]
 ) -> None:
-    """Of all that runs at the far side, the jobs among it; the file system keeps its time."""
-    library = checked(["faketime", "-f", off, "printenv", "LD_PRELOAD"]).strip()
-    server.env |= {"LD_PRELOAD": library, "FAKETIME": off, "DONT_FAKE_MONOTONIC": "1"}
-    server.restart()
     fleet = make_fleet()
     work = make_work(COPY, COPY, "date +%s > out")
     assert submit(fleet, work).result(PATIENCE).ok
