@@ -35,3 +35,10 @@ def test_a_link_that_is_faster_than_the_compressor_gets_the_data_as_it_is() -> N
     assert not squeezing.pays(TEXT)
     squeezing.note(100 << 20, 100.0)
     assert squeezing.pays(TEXT)
+
+
+def test_small_pieces_make_a_sample_together() -> None:
+    squeezing = Squeezing(wanted=True)
+    for _ in range(100):
+        squeezing.look(b"1.0000 2.0000\n" * 20)
+    assert squeezing.pays(squeezing.sample)

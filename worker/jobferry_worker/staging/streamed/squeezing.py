@@ -37,6 +37,7 @@ class Squeezing:
         self.wanted = wanted
         #: of what came last: what comes next may be alike
         self.sample = b""
+        self._gathered = b""
         self._bytes = 0
         self._seconds = 0.0
 
@@ -53,9 +54,10 @@ class Squeezing:
         self._seconds += seconds
 
     def look(self, data: bytes) -> None:
-        """Take a piece of what comes as a sample of what comes next."""
-        if len(data) >= _LEAST_BYTES:
-            self.sample = data
+        """Take a piece of what comes as a sample of what comes next; small ones together."""
+        self._gathered = data if len(data) >= _LEAST_BYTES else self._gathered + data
+        if len(self._gathered) >= _LEAST_BYTES:
+            self.sample, self._gathered = self._gathered, b""
 
     def pays(self, sample: bytes) -> bool:
         """Tell whether data of this kind should be compressed."""
