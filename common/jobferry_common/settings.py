@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +41,7 @@ from jobferry_common.messages import INLINE, is_inline
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.models.faults import problems_of
 from jobferry_common.models.placement import ANY
+from jobferry_common.models.reading import parse_toml
 from jobferry_common.names import cluster_name
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _exposed(settings: Settings, path: Path, environment: Mapping[str, Any]) -> 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         if os.environ.get(f"{_PREFIX}CONFIG"):
             what = "no such file; JOBFERRY_CONFIG names it"
@@ -248,8 +248,10 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput([Problem(str(path), f"cannot be read: {error}")]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput([Problem(str(path), f"is no TOML: {error}")]) from None
+    try:
+        return dict(parse_toml(text))
+    except ValueError as error:
+        raise BadInput([Problem(str(path), str(error))]) from None
 
 
 def _environment() -> dict[str, Any]:

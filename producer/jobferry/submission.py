@@ -21,6 +21,7 @@ from jobferry.prepare import prepare
 from jobferry_common.document import group_size, in_job_order
 from jobferry_common.errors import BadInput
 from jobferry_common.models import reading
+from jobferry_common.models.doubled import like
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.placement import FAIR
 from jobferry_common.models.resources import Resources
@@ -140,7 +141,7 @@ class Submission:
         """
         label, data = reading.read_file(path, allow_ref=allow_ref)
         if cluster is not None and isinstance(data, dict):
-            data = _elsewhere(data, cluster)
+            data = like(data, _elsewhere(data, cluster))
         submission = cls.of(Model.load_from_dict(data, where=label))
         submission._file = label  # noqa: SLF001 - our own class
         return submission

@@ -187,3 +187,14 @@ def test_directories_of_unknown_users_are_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("JOBFERRY_CONFIG", "~nobody-has-this-name/x")
     with pytest.raises(BadInput, match="no such file"):
         load_settings()
+
+
+def test_a_very_long_number_is_told_without_advice_for_programmers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"threads = {'1' * 10_000}\n")
+    monkeypatch.setenv("JOBFERRY_CONFIG", str(config))
+    with pytest.raises(BadInput, match="holds a whole number of more than") as caught:
+        load_settings()
+    assert "sys." not in str(caught.value)

@@ -19,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from jobferry_common.errors import BadInput
+from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import reading
-from jobferry_common.models.faults import fault, problems_of, together
+from jobferry_common.models.doubled import doubled
+from jobferry_common.models.faults import fault, place_of, problems_of, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -121,10 +122,17 @@ class Model(BaseModel, metaclass=Calls):
     @classmethod
     def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401
         """Return the model of plain values; raises `BadInput` with every fault."""
+        problems = [
+            Problem(place_of(label, way), "is given more than once; expected it once")
+            for way in doubled(data)
+        ]
         try:
-            return cls.model_validate(data)
+            model = cls.model_validate(data)
         except ValidationError as error:
-            raise BadInput(problems_of(error, cls, data, label)) from None
+            problems += problems_of(error, cls, data, label)
+        if problems:
+            raise BadInput(problems)
+        return model
 
     @classmethod
     def load_from_json(cls, path: str | Path, *, allow_ref: bool = False) -> Self:

@@ -84,7 +84,7 @@ def problems_of(
         for name in _near(detail["loc"], model, data)
     }
     return [
-        Problem(_where(label, detail["loc"]), _what(detail, model, data))
+        Problem(place_of(label, detail["loc"]), _what(detail, model, data))
         for detail in details
         if not (detail["type"] == "missing" and detail["loc"] in misspelt)
     ]
@@ -92,7 +92,10 @@ def problems_of(
 
 def shown(value: Any) -> str:  # noqa: ANN401
     """Return a value for a message, cut to a line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a hexadecimal number may be longer than Python writes out
+        return "a number of very many digits"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
@@ -108,7 +111,8 @@ def _again(detail: ErrorDetails) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=detail["loc"], input=detail["input"], ctx=context)
 
 
-def _where(label: str, location: Location) -> str:
+def place_of(label: str, location: Location) -> str:
+    """Return a place in an input: `submission.json: task_list[3].command`."""
     path = ""
     for step in location:
         if step == "[key]":

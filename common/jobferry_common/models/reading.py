@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import stat
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from jobferry_common.errors import BadInput, Problem
+from jobferry_common.models.doubled import Loader, like, object_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,25 +34,39 @@ _MAX_VALUES: Final = 20_000_000
 def parse_json(text: str) -> Any:  # noqa: ANN401
     """Read JSON; raises `ValueError` with the place of a fault."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=object_of)
     except json.JSONDecodeError as error:
         msg = f"is no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise ValueError(msg) from None
+    except ValueError as error:
+        msg = _in_our_words("JSON", error)
         raise ValueError(msg) from None
 
 
 def parse_yaml(text: str) -> Any:  # noqa: ANN401
     """Read YAML; raises `ValueError` with the place of a fault."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         msg = f"is no YAML: {place}{getattr(error, 'problem', None) or error}"
         raise ValueError(msg) from None
+    except ValueError as error:
+        msg = _in_our_words("YAML", error)
+        raise ValueError(msg) from None
     if _written_out(data, {}, set()) > _MAX_VALUES:
         msg = f"stands for more than {_MAX_VALUES:,} values once its aliases are written out"
         raise ValueError(msg)
     return data
+
+
+def _in_our_words(language: str, error: ValueError) -> str:
+    """Return what is wrong with a text; Python's own advice about long numbers is for programmers."""
+    if "int_max_str_digits" in str(error):
+        most = sys.get_int_max_str_digits()
+        return f"holds a whole number of more than {most:,} digits; expected a shorter one"
+    return f"is no {language}: {error}"
 
 
 def _written_out(data: Any, known: dict[int, int], above: set[int]) -> int:  # noqa: ANN401
@@ -73,8 +89,8 @@ def parse_toml(text: str) -> Any:  # noqa: ANN401
     """Read TOML; raises `ValueError` with the place of a fault."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        msg = f"is no TOML: {error}"
+    except ValueError as error:
+        msg = _in_our_words("TOML", error)
         raise ValueError(msg) from None
 
 
@@ -142,13 +158,14 @@ class _Resolver:
         if isinstance(data, dict):
             if _REF in data:
                 return self._referred(data, directory, way)
-            return {key: self.value(item, directory, way) for key, item in data.items()}
+            inner = {key: self.value(item, directory, way) for key, item in data.items()}
+            return like(data, inner)
         if isinstance(data, list):
             return [self.value(item, directory, way) for item in data]
         return data
 
     def _referred(self, data: dict[str, Any], directory: Path, way: tuple[str, ...]) -> Any:  # noqa: ANN401
-        beside = {key: value for key, value in data.items() if key != _REF}
+        beside = like(data, {key: value for key, value in data.items() if key != _REF})
         name = data[_REF]
         fault = self._fault(name, way)
         if fault is not None:
@@ -159,7 +176,7 @@ class _Resolver:
         content = self.value(_parsed(file, parser_of(file)), file.parent, (*way, str(file)))
         if not isinstance(content, dict):
             return content
-        return content | self.value(beside, directory, way)
+        return like(data, like(content, content | self.value(beside, directory, way)))
 
     def _fault(self, name: Any, way: tuple[str, ...]) -> str | None:  # noqa: ANN401
         if not self._allow_ref:

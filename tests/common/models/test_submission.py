@@ -158,6 +158,75 @@ def test_a_syntax_error_is_told_by_line_and_column(tmp_path: Path) -> None:
             Submission.load_from_file(tmp_path / name)
 
 
+_TWICE = {
+    "s.json": """{"work_base": ".", "_note": 1, "_note": 2, "work_base": "work",
+        "machine": {"batch_type": "Shell", "context_type": "Local", "local_root": ".", "remote_root": "r"},
+        "resources": {"group_size": 1, "group_size": 2, "envs": {"A": "1", "A": "2"}},
+        "task_list": [{"command": "true", "task_work_path": "a", "command": "false", "nmae": "x"}]}""",
+    "s.yaml": """
+common: &common {task_work_path: a, command: "true"}
+work_base: .
+work_base: work
+machine: {batch_type: Shell, context_type: Local, local_root: ., remote_root: r}
+resources: {group_size: 1, group_size: 2, envs: {A: "1", A: "2"}}
+task_list:
+  - {<<: *common, command: "true", "command": "false", nmae: x}
+""",
+}
+
+
+@pytest.mark.parametrize("name", _TWICE)
+def test_a_key_that_is_given_twice_is_told_with_all_that_is_wrong_besides(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text(_TWICE[name].replace("common: &", "_common: &"), encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        Submission.load_from_file(tmp_path / name)
+    told = {problem.where: problem.what for problem in caught.value.problems}
+    once = "is given more than once; expected it once"
+    assert told.pop(f"{name}: task_list[0].nmae").startswith("is no known key")
+    assert told == {
+        f"{name}: work_base": once,
+        f"{name}: resources.group_size": once,
+        f"{name}: resources.envs.A": once,
+        f"{name}: task_list[0].command": once,
+    }
+
+
+def test_in_yaml_what_is_merged_in_may_be_overridden(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    text = _TWICE["s.yaml"].replace("common: &", "_common: &").replace("work_base: .\n", "")
+    text = text.replace("group_size: 2, ", "").replace(', A: "2"', "").replace(", nmae: x", "")
+    file.write_text(text.replace(', "command": "false"', ""), encoding="utf-8")
+    assert Submission.load_from_file(file).task_list[0].task_work_path == "a"
+
+
+def test_a_key_that_a_referred_file_gives_twice_is_told(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"group_size": 1, "group_size": 2}', encoding="utf-8")
+    data = plain(resources={"$ref": "r.json"})
+    (tmp_path / "s.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"s.json: resources.group_size: is given more than once"):
+        Submission.load_from_file(tmp_path / "s.json", allow_ref=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.json", '{"work_base": NUMBER}'),
+        ("s.yaml", "work_base: NUMBER"),
+        ("s.toml", "work_base = NUMBER"),
+        ("s.toml", "work_base = 0xNUMBER"),
+    ],
+)
+def test_a_very_long_number_is_told_without_advice_for_programmers(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text.replace("NUMBER", "1" * 10_000), encoding="utf-8")
+    with pytest.raises(BadInput, match="digits") as caught:
+        Submission.load_from_file(tmp_path / name)
+    assert "sys." not in str(caught.value)
+
+
 def test_yaml_that_stands_for_more_than_it_says_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
