@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -223,6 +224,31 @@ def load_settings() -> Settings:
     if problems:
         raise BadInput(problems)
     return settings
+
+
+def load_what_stops() -> tuple[Settings, BadInput | None]:
+    """Read what it takes to stop the embedded stack, from settings that may be wrong elsewhere; return what is wrong.
+
+    Of a file that is no TOML nothing is known, and the environment and the defaults count.
+    """
+    try:
+        return load_settings(), None
+    except BadInput as error:
+        wrong = error
+    given: dict[str, Any] = {}
+    with suppress(BadInput):
+        given = _read(config_path())
+    with suppress(BadInput):
+        given = _merged(given, _environment())
+    kept: dict[str, Any] = {}
+    for table in ("stack", "timings"):
+        values = given.get(table)
+        for key, value in values.items() if isinstance(values, dict) else ():
+            one: dict[str, Any] = {table: {key: value}}
+            with suppress(ValidationError):
+                Settings(**one)
+                kept.setdefault(table, {})[key] = value
+    return Settings(**kept), wrong
 
 
 def _exposed(settings: Settings, path: Path, environment: Mapping[str, Any]) -> Iterator[Problem]:

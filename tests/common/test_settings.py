@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common.errors import BadInput
-from jobferry_common.settings import Settings, config_path, load_settings
+from jobferry_common.settings import Settings, config_path, load_settings, load_what_stops
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,3 +198,36 @@ def test_a_very_long_number_is_told_without_advice_for_programmers(
     with pytest.raises(BadInput, match="holds a whole number of more than") as caught:
         load_settings()
     assert "sys." not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "directory"),
+    [
+        ('brokr = "x"\n[stack]\ndirectory = "/d"\nidle_minutes = -1\n', "/d"),
+        ('[clusters.a]\nbatch_type = "Slrum"\n[stack]\ndirectory = "/d"\n', "/d"),
+        ('[stack]\ndirectory = "/d"\nthreads = \n', None),
+        ("stack = 7\n", None),
+    ],
+)
+def test_a_stack_can_be_stopped_with_settings_that_are_wrong_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, directory: str | None
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    monkeypatch.setenv("JOBFERRY_CONFIG", str(config))
+    monkeypatch.setenv("JOBFERRY_TIMINGS__SOFT_STOP_SECONDS", "7")
+    settings, wrong = load_what_stops()
+    assert str(config) in str(wrong)
+    known = settings.stack.directory
+    assert (str(known) if known else None) == directory
+    assert settings.timings.soft_stop_seconds == 7
+
+
+def test_settings_that_are_right_stop_a_stack_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[stack]\nidle_minutes = 3\n")
+    monkeypatch.setenv("JOBFERRY_CONFIG", str(config))
+    settings, wrong = load_what_stops()
+    assert (settings.stack.idle_minutes, wrong) == (3, None)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.exceptions import RedisError
+from typer.testing import CliRunner
 
 from jobferry import connect as client_of
 from jobferry import stack
+from jobferry.cli.main import app
 from jobferry.doctor import examine
 from jobferry.stack.home import Home
 from jobferry.stack.record import is_alive, read_record
@@ -269,6 +271,21 @@ def test_the_doctor_finds_a_stack_that_works(settings: Settings) -> None:
     assert findings["broker's settings"].ok
     assert findings["clocks"].ok
     assert findings["beat"].ok
+
+
+def test_it_is_stopped_though_the_settings_were_spoilt(
+    settings: Settings, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.ensure_broker(settings)
+    config = short_path / "config.toml"
+    config.write_text("brokr = 'x'\n")
+    with monkeypatch.context() as patch:
+        patch.setenv("JOBFERRY_CONFIG", str(config))
+        done = CliRunner().invoke(app, ["down"], prog_name="jobferry")
+    assert done.exit_code == 0
+    assert "did you mean 'broker'" in done.stderr
+    assert "The embedded stack is stopped" in done.stderr
+    assert not stack.status(settings).runs
 
 
 def test_the_doctor_starts_nothing(settings: Settings) -> None:

@@ -26,12 +26,14 @@ def up(*, json: Json = False) -> None:
 
 
 def down(*, json: Json = False) -> None:
-    """Stop them; the work they accepted is kept."""
+    """Stop them; the work they accepted is kept. Settings that are wrong elsewhere do not matter."""
     from jobferry import stack
     from jobferry.progress import working
-    from jobferry_common.settings import load_settings
+    from jobferry_common.settings import load_what_stops
 
-    settings = load_settings()
+    settings, wrong = load_what_stops()
+    if wrong is not None:
+        note(f"the settings are wrong, and this takes what is right in them:\n{wrong}")
     with working("stopping the embedded stack"):
         stack.down(settings)
     _show_stack(settings, json=json)
