@@ -102,6 +102,11 @@ def is_too_old(kind: str, version: str) -> bool:
     return (major, minor) < _OLDEST[kind]
 
 
+def is_silence(error: BrokerUnreachable) -> bool:
+    """True where the server gave no answer at all, rather than one that does not help."""
+    return isinstance(error.__cause__, _NO_ANSWER)
+
+
 def describe(client: Redis) -> str:
     """Return the address of a client's server for messages, without its password."""
     known = client.connection_pool.connection_kwargs

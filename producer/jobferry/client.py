@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from jobferry.places import Places
 from jobferry.progress import why_shared_waits, why_waiting, working
 from jobferry.targets import aimed, unknown_cluster
 from jobferry_common.broker import connect as connect_redis
-from jobferry_common.broker import guarded
+from jobferry_common.broker import guarded, is_silence
 from jobferry_common.broker_url import BrokerUrl
 from jobferry_common.errors import BrokerUnreachable, Conflict, UnknownId
 from jobferry_common.events import EventStream
@@ -31,7 +32,7 @@ from jobferry_common.messages import hint, is_inline, send, worker_of
 from jobferry_common.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from redis import Redis
@@ -126,7 +127,8 @@ class Client:
 
     def events(self, run: RunId | None, after: str, block: float = 0.0) -> list[Event]:
         """Return the events after a cursor; waits at most `block` seconds for the first."""
-        return self._stream.read(run, after, timedelta(seconds=block))
+        with self.explained():
+            return self._stream.read(run, after, timedelta(seconds=block))
 
     def end(self, run: RunId | None) -> str:
         """Return the cursor behind the last event there is now."""
@@ -165,6 +167,20 @@ class Client:
         """Send a worker one task about a run, or about a ticket."""
         with guarded(self.shown):
             send(self.redis, self.settings, task, [cluster, about])
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Tell who waits what to do about an embedded stack that is gone: its address is in no file of theirs."""
+        try:
+            yield
+        except BrokerUnreachable as error:
+            if not self.embedded or not is_silence(error):
+                raise
+            msg = (
+                f"The embedded stack does not answer ({str(error.__cause__).rstrip('.')}). "
+                "If it was stopped, `jobferry up` starts it again"
+            )
+            raise BrokerUnreachable(msg) from error.__cause__
 
     def keep_up(self) -> None:
         """Start the embedded stack again if it was killed: who waits on it would wait for ever.

@@ -72,13 +72,14 @@ class Handle:
             BrokerUnreachable: the broker does not answer.
             UnknownId: the run was cleaned.
         """
-        try:
-            record = self.client.ledger.run(self._run)
-        except UnknownId:
-            if self._ended:
-                raise
-            self._present_again()
-            record = self.client.ledger.run(self._run)
+        with self.client.explained():
+            try:
+                record = self.client.ledger.run(self._run)
+            except UnknownId:
+                if self._ended:
+                    raise
+                self._present_again()
+                record = self.client.ledger.run(self._run)
         self._ended = record.state.is_final
         return record
 

@@ -23,6 +23,7 @@ from jobferry.stack.record import is_alive, read_record
 from jobferry_common.broker import connect
 from jobferry_common.errors import BrokerUnreachable
 from jobferry_common.settings import Settings, load_settings
+from tests.common.ledger.documents import document
 from tests.testbed.processes import checked, lives, wait_until
 from tests.testbed.work import PATIENCE, Work
 
@@ -179,6 +180,19 @@ def test_who_waits_starts_a_killed_stack_again(
     assert supervisor(settings) != old
     assert work.starts() == [1]
     handle.client.close()
+
+
+def test_who_waits_for_a_stack_that_was_stopped_is_told_how_to_start_it(
+    settings: Settings,
+) -> None:
+    with client_of(settings=settings) as client:
+        run = client.accept(document(tasks=1)).run
+        handle = client.handle(run)
+        stack.down(settings)
+        for look in (handle.status, lambda: handle.wait(timeout=0.1)):
+            with pytest.raises(BrokerUnreachable, match="`jobferry up` starts it again") as caught:
+                look()
+            assert "config.toml" not in str(caught.value)
 
 
 def test_who_waits_leaves_a_stack_alone_that_was_stopped(settings: Settings) -> None:
