@@ -14,6 +14,7 @@ import typer
 
 from jobferry.cli.options import Json, MaybeRun, RunArgument, Wait
 from jobferry.cli.show import ago, fields, note, print_json, print_table, when
+from jobferry_common.words import are, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,7 +83,8 @@ def retry(
         old = client.handle(run)
         with working(f"handing the rest of {old.id} over"):
             new = old.retry()
-        note(f"run {new.id} goes on where {old.id} stopped: {new.taken_over} tasks are taken over")
+        done = are(new.taken_over, "task")
+        note(f"run {new.id} goes on where {old.id} stopped: {done} taken over")
         if wait:
             follow(new, json=json)
         elif json:
@@ -235,7 +237,9 @@ def _one(client: Client, record: RunRecord, *, every: bool, json: bool) -> None:
     _describe(client, record)
     _print_jobs(jobs, shared=bool(record.targets))
     if len(jobs) < record.jobs:
-        note(f"… and {record.jobs - len(jobs)} more jobs: jobferry status {record.id} --jobs")
+        note(
+            f"… and {counted(record.jobs - len(jobs), 'more job')}: jobferry status {record.id} --jobs"
+        )
     print_failures(failures)
 
 
@@ -246,7 +250,7 @@ def _describe(client: Client, record: RunRecord) -> None:
     lines = {
         "run": f"{record.id} {record.name}".strip(),
         "state": f"{record.state}{', cancelling' if record.cancel else ''}{', held' if record.held else ''}",
-        "jobs": f"{record.jobs} ({states(record.counts)}), {record.tasks} tasks",
+        "jobs": f"{record.jobs} ({states(record.counts)}), {counted(record.tasks, 'task')}",
         "resumes": _resumed(record),
         "results": record.results,
         "cluster": _spread(client, record),
@@ -264,7 +268,7 @@ def _describe(client: Client, record: RunRecord) -> None:
 def _resumed(record: RunRecord) -> str:
     if not record.taken_over:
         return ""
-    return f"{record.resumes}, whose results of {record.taken_over} tasks are taken over"
+    return f"{record.resumes}, whose results of {counted(record.taken_over, 'task')} are taken over"
 
 
 def _spread(client: Client, record: RunRecord) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 from jobferry.cli.options import Json, RunArgument, cluster_option
 from jobferry.cli.runs import run_data
 from jobferry.cli.show import note, print_json
+from jobferry_common.words import counted
 
 
 def hold(run: RunArgument, *, json: Json = False) -> None:
@@ -64,6 +65,10 @@ def abandon(
     if json:
         print_json({**run_data(record), "given_up": freed})
         return
-    jobs = "1 job" if freed == 1 else f"{freed} jobs"
-    then = "the run is cancelled" if record.cancel else f"{', '.join(record.clusters)} will do them"
-    note(f"{jobs} that {cluster} had of run {record.id} are given up there; {then}")
+    then = (
+        "the run is cancelled"
+        if record.cancel
+        else f"{', '.join(record.clusters)} will do {'it' if freed == 1 else 'them'}"
+    )
+    given_up = f"{'is' if freed == 1 else 'are'} given up there"
+    note(f"{counted(freed, 'job')} that {cluster} had of run {record.id} {given_up}; {then}")

@@ -13,6 +13,7 @@ import typer
 
 from jobferry.cli.options import Json, cluster_option
 from jobferry.cli.show import note, print_json
+from jobferry_common.words import are, counted
 
 if TYPE_CHECKING:
     from jobferry.handle import Handle
@@ -91,9 +92,8 @@ def _preview(submission: Submission, *, json: bool) -> None:
     if json:
         print_json(scripts)
         return
-    note(
-        f"{scripts.tasks} tasks in {scripts.jobs} jobs for {scripts.cluster}; nothing is submitted"
-    )
+    work = f"{counted(scripts.tasks, 'task')} in {counted(scripts.jobs, 'job')}"
+    note(f"{work} for {scripts.cluster}; nothing is submitted")
     for name, text in scripts.files.items():
         typer.echo(f"==> {name} <==\n{text}")
 
@@ -124,6 +124,6 @@ def _tell(handle: Handle) -> None:
     if handle.attached:
         note(f"run {handle.id} is in flight already: this joins it")
     elif handle.taken_over:
-        note(f"run {handle.id}: {handle.taken_over} tasks are taken over from an earlier run")
+        note(f"run {handle.id}: {are(handle.taken_over, 'task')} taken over from an earlier run")
     else:
         note(f"run {handle.id}")

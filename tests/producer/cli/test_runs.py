@@ -233,8 +233,9 @@ def test_retry_goes_on_in_a_new_run(jobferry: Command, client: Client, stage: St
     done = jobferry("retry", run, "--no-wait", "--json")
     assert done.json["run"] == run.replace("-1", "-2")
     assert done.json["taken_over"] == 1
+    assert f"goes on where {run} stopped: 1 task is taken over" in done.err
     shown = jobferry("status", done.json["run"]).out
-    assert f"resumes   {run}, whose results of 1 tasks are taken over" in shown
+    assert f"resumes   {run}, whose results of 1 task are taken over" in shown
     assert jobferry("retry", done.json["run"]).code == 2
 
 

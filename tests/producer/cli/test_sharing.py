@@ -62,7 +62,7 @@ def test_a_run_is_held_and_released(jobferry: Command, client: Client) -> None:
 def test_a_cluster_is_given_up(jobferry: Command, client: Client) -> None:
     run = shared(client)
     done = jobferry("abandon", run, "--cluster", "alpha")
-    assert f"1 job that alpha had of run {run} are given up there; beta will do them" in done.err
+    assert f"1 job that alpha had of run {run} is given up there; beta will do it" in done.err
     assert client.ledger.run(run).clusters == (BETA,)
     stranger = jobferry("abandon", run, "--cluster", "hpc9")
     assert stranger.code == 2
