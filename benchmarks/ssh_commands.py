@@ -55,7 +55,7 @@ def measure(rounds: int, size: int) -> Section:
             _bulk(log, host, server, size)
         host.close()
     return Section(
-        title="Over ssh",
+        title="Commands and streams over ssh",
         command=f"python -m benchmarks.run --only ssh_commands --rounds {rounds}",
         about=(__doc__ or "").split("\n", 2)[2].strip(),
         figures=_figures(log),
@@ -69,6 +69,7 @@ def _figures(log: Log) -> tuple[Figure, ...]:
             name="a command: shell : new channel",
             goal=Goal(bound=0.2, unit="×"),
             values=log.ratio(_SHELL, _CHANNEL),
+            why="the login shell has no start-up files here: where it has some, a new channel takes much longer.",
         ),
         Figure(name="a command: shell : no ssh", values=log.ratio(_SHELL, _LOCAL), unit="×"),
         Figure(
@@ -80,6 +81,7 @@ def _figures(log: Log) -> tuple[Figure, ...]:
             name="bulk data down: rate : OpenSSH's",
             goal=Goal(bound=0.8, unit="×", at_least=True),
             values=log.ratio(_DOWN, _OPENSSH_DOWN),
+            why="paramiko deciphers and copies in Python's one thread.",
         ),
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from jobferry_common.schedulers.base import Argv, Completed
 
+#: of the first time
+_QUARTER: Final = 0.25
 _SMALL: Final = 10_000
 _OF_A_TASK: Final = 10
 _MEDIUM: Final = 100
@@ -86,24 +89,36 @@ def _figures(log: Log) -> Iterator[Figure]:
                 name=f"{kind} files {way} : tar over ssh",
                 goal=Goal(bound=bound, unit="×"),
                 values=log.ratio(f"{kind} {way}, ours", f"{kind} {way}, tar over ssh"),
+                why="every content is digested on both sides and compared, which tar does not do.",
             )
     yield Figure(
         name="one large file up: our rate : scp's",
         goal=Goal(bound=0.8, unit="×", at_least=True),
         values=log.ratio("large up, scp", "large up, ours"),
+        why="the content is digested while it is sent, and once more on the far side, which scp does not do.",
     )
     for kind in ("small", "medium", "large"):
-        yield Figure(
-            name=f"{kind}, submitted again: time",
-            goal=Goal(bound=0.25, unit="× the first"),
-            values=log.ratio(f"{kind} again, ours", f"{kind} up, ours"),
-            note="0.5 s would do as well",
-        )
+        yield _again(log, kind)
         yield Figure(
             name=f"{kind}, submitted again: bytes",
             goal=Goal(bound=0.05, unit="× the first"),
             values=log.ratio(f"{kind} again, sent", f"{kind} up, sent"),
         )
+
+
+def _again(log: Log, kind: str) -> Figure:
+    """Return the time of a second submission: a quarter of the first, or half a second."""
+    ratios = log.ratio(f"{kind} again, ours", f"{kind} up, ours")
+    name = f"{kind}, submitted again: time"
+    if statistics.median(ratios) <= _QUARTER:
+        return Figure(name=name, goal=Goal(bound=_QUARTER, unit="× the first"), values=ratios)
+    seconds = log.of(f"{kind} again, ours")
+    return Figure(
+        name=name,
+        goal=Goal(bound=0.5, unit="s"),
+        values=seconds,
+        note=f"{statistics.median(ratios):.2f} × the first; where the first is short, half a second is enough.",
+    )
 
 
 def _kinds(path: Path, share: float) -> dict[str, list[TaskSpec]]:
