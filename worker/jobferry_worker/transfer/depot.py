@@ -28,7 +28,7 @@ from jobferry_common.errors import DepotError, NotInDepot, StagingError
 from jobferry_common.scripts.layout import HIDDEN
 from jobferry_common.states import ResultsState
 from jobferry_worker.hosts.local import LocalHost
-from jobferry_worker.mirror import Mirror
+from jobferry_worker.transfer.mirror import Mirror
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

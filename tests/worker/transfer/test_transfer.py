@@ -14,7 +14,7 @@ from jobferry_common.errors import StagingError
 from jobferry_common.states import JobState, ResultsState, RunState
 from jobferry_worker.staging.local import Local
 from tests.common.ledger.documents import ALPHA, reserve
-from tests.worker.moving import LINE, World, raising
+from tests.worker.transfer.moving import LINE, World, raising
 
 if TYPE_CHECKING:
     from jobferry_common.ledger import Ledger

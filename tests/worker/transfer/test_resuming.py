@@ -17,7 +17,7 @@ from jobferry_worker import transfer
 from jobferry_worker.cluster import open_cluster
 from jobferry_worker.reconcile.advance import advance
 from tests.common.ledger.documents import change_to, fence_of, finish, reserve
-from tests.worker.moving import World
+from tests.worker.transfer.moving import World
 
 if TYPE_CHECKING:
     from jobferry_common.ledger import Ledger

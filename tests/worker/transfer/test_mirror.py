@@ -13,7 +13,7 @@ from jobferry_common.depot.sending import send
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.depot.tree import Tree
 from jobferry_common.names import RunId
-from jobferry_worker.mirror import Mirror
+from jobferry_worker.transfer.mirror import Mirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from jobferry_common.states import JobState, ResultsState, RunState
 from jobferry_worker.staging.local import Local
 from tests.common.ledger.documents import ALPHA, move
 from tests.common.ledger.test_sharing import BETA, BOTH, claim, reserve, take
-from tests.worker.moving import LINE, World, raising
+from tests.worker.transfer.moving import LINE, World, raising
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.settings import Settings
 from jobferry_worker.cluster import open_cluster
 from tests.common.ledger.documents import ALPHA
-from tests.worker.moving import World
+from tests.worker.transfer.moving import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

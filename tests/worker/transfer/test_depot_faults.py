@@ -16,7 +16,7 @@ from jobferry_common.errors import DepotError, DepotFull, NotInDepot, StagingErr
 from jobferry_common.names import SubmissionId
 from jobferry_common.settings import Settings
 from jobferry_common.states import JobState, ResultsState
-from tests.worker.apart import LARGE, Ferry
+from tests.worker.transfer.apart import LARGE, Ferry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

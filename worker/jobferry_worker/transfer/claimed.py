@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.errors import StagingError
 from jobferry_common.ledger.sharing import GIVEN_UP
 from jobferry_common.states import ResultsState
-from jobferry_worker.resuming import write_marks
+from jobferry_worker.transfer.resuming import write_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from jobferry_common.names import ClusterName, RunId
     from jobferry_common.settings import Settings
     from jobferry_worker.cluster import Cluster
-    from jobferry_worker.depot import Direct, Passage
     from jobferry_worker.staging.base import Staging
+    from jobferry_worker.transfer.depot import Direct, Passage
 
     Page = Sequence[tuple[int, TaskSpec]]
 

@@ -18,8 +18,8 @@ from jobferry_common.errors import Conflict, NotInDepot, StagingError
 from jobferry_common.names import SubmissionId
 from jobferry_common.states import ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, document, finish
-from tests.worker.apart import LARGE, Ferry
-from tests.worker.moving import LINE, World
+from tests.worker.transfer.apart import LARGE, Ferry
+from tests.worker.transfer.moving import LINE, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from jobferry_common.names import AttemptKey
 from jobferry_common.states import ResultsState, RunState
 from jobferry_worker.staging.local import Local
 from tests.common.ledger.documents import ALPHA, document
-from tests.worker.moving import LINE, RECORD, World, raising
+from tests.worker.transfer.moving import LINE, RECORD, World, raising
 
 if TYPE_CHECKING:
     from jobferry_common.document import Header
