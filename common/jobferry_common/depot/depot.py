@@ -20,7 +20,7 @@ from jobferry_common.depot.in_broker import InBroker
 from jobferry_common.depot.manifest import Manifest
 from jobferry_common.depot.settings import BROKER, FOLDER
 from jobferry_common.depot.store import told
-from jobferry_common.errors import DamagedObject, DepotError, NotInDepot
+from jobferry_common.errors import BadInput, DamagedObject, DepotError, NotInDepot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -120,9 +120,13 @@ def the_depot(settings: DepotSettings, ledger: Ledger, ticket: Ticket) -> Depot:
     """Return the depot through which the files of a submission travel.
 
     Raises:
-        DepotError: it does not answer, or the settings name none, or another one.
+        DepotError: it does not answer, or the settings name none, or another one, or a secret that is not there.
     """
-    found = open_depot(settings, ledger)
+    try:
+        found = open_depot(settings, ledger)
+    except BadInput as error:  # of this side's settings, not of the submission
+        msg = f"the depot {settings.shown} cannot be opened: {error}"
+        raise DepotError(msg) from error
     if found is not None and found.id != ticket.depot:
         forget_depots()  # the broker may have lost its memory, and a depot in it its id
         found = open_depot(settings, ledger)

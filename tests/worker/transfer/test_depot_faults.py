@@ -78,6 +78,14 @@ def test_a_worker_without_the_depot_says_what_it_needs(ferry: Ferry) -> None:
     assert ferry.record.counts[JobState.PENDING] == 3
 
 
+def test_a_worker_that_lacks_the_secret_of_the_depot_says_so_on_the_run(ferry: Ferry) -> None:
+    ferry.use(ferry.settings_with("sftp://depot.example/x", options={"password": "env:NO_SUCH"}))
+    with pytest.raises(DepotError, match="NO_SUCH"):
+        ferry.stage()
+    assert "its files cannot be moved now: the depot" in ferry.record.reason
+    assert "NO_SUCH" in ferry.record.reason
+
+
 def test_a_damaged_input_is_asked_for_again(ferry: Ferry) -> None:
     for path in ferry.depot.glob("objects/*/*"):
         path.chmod(0o600)

@@ -27,7 +27,7 @@ def deliver(move: Move) -> None:
     record = move.record()
     if results_at(move.ledger, move.run, move.at) is ResultsState.REMOTE:
         _bring_common(move, record)
-        say_lack(move)
+        say_lack(move.ledger, move.run)
         if move.way.is_the_producers_turn():
             return
         move.note_results(ResultsState.DELIVERED)

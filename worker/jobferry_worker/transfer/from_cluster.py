@@ -58,8 +58,8 @@ def collect(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) ->
     with held(ledger, files) as renew, held(ledger, results) as renew_results:
         if renew is None or renew_results is None:
             return
-        move = Move(ledger, cluster, run, partial(both, renew, renew_results))
-        with explained(move):
+        with explained(ledger, run):
+            move = Move(ledger, cluster, run, partial(both, renew, renew_results))
             while jobs := sorted(ledger.to_collect(run, _PAGE, at=move.at)):
                 renew()
                 _bring(move, jobs)

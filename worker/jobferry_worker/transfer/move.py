@@ -1,7 +1,7 @@
 """One move of one run's files: what it needs, and what the run says meanwhile.
 
-move = Move(ledger, cluster, run, renew)
-with explained(move):
+with explained(ledger, run):
+    move = Move(ledger, cluster, run, renew)
     move.staging.stage(move.header, pages, move.layout)
 """
 
@@ -65,30 +65,30 @@ class Move:
 
 
 @contextmanager
-def explained(move: Move) -> Iterator[None]:
+def explained(ledger: Ledger, run: RunId) -> Iterator[None]:
     """Have the run say why its files cannot be moved, as long as that is so."""
     try:
         yield
     except StagingError as error:
-        _say(move, f"{_WAITS}{error}")
+        _say(ledger, run, f"{_WAITS}{error}")
         raise
-    if move.record().reason.startswith(_WAITS):
-        move.ledger.change_run(move.run, reason="")
-        say_lack(move)
+    if ledger.run(run).reason.startswith(_WAITS):
+        ledger.change_run(run, reason="")
+        say_lack(ledger, run)
 
 
-def _say(move: Move, reason: str) -> None:
-    record = move.record()
+def _say(ledger: Ledger, run: RunId, reason: str) -> None:
+    record = ledger.run(run)
     # why it failed matters more
     ours = not record.reason or record.reason.startswith((_WAITS, _LACKS))
     if ours or not record.state.is_final:
-        move.ledger.change_run(move.run, reason=reason)
+        ledger.change_run(run, reason=reason)
 
 
-def say_lack(move: Move) -> None:
+def say_lack(ledger: Ledger, run: RunId) -> None:
     """Have the run say again what did not come back: another reason took its place meanwhile."""
-    if lack := move.ledger.lack(move.run):
-        _say(move, f"{_LACKS}{lack}")
+    if lack := ledger.lack(run):
+        _say(ledger, run, f"{_LACKS}{lack}")
 
 
 def note_lacking(move: Move, lacking: Sequence[Lacking]) -> None:
@@ -100,7 +100,7 @@ def note_lacking(move: Move, lacking: Sequence[Lacking]) -> None:
         mend = any(item.why for item in lacking)
         step = f"; once that is mended: jobferry fetch {move.run}" if mend else ""
         move.ledger.note_lack(move.run, f"{lacking[0]}{more}{step}")
-        say_lack(move)
+        say_lack(move.ledger, move.run)
 
 
 def keep_back(move: Move, what: str, later: RunId) -> None:
@@ -112,4 +112,4 @@ def keep_back(move: Move, what: str, later: RunId) -> None:
         )
     logger.info("%s: %s", move.run, text, extra={"action": "kept-back"})
     move.ledger.note_lack(move.run, text)
-    say_lack(move)
+    say_lack(move.ledger, move.run)

@@ -53,8 +53,8 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         record = ledger.run(run)
         if renew is None or record.staged or record.state.is_final:
             return
-        move = Move(ledger, cluster, run, renew)
-        with explained(move):
+        with explained(ledger, run):
+            move = Move(ledger, cluster, run, renew)
             try:
                 if move.header.in_place:  # nothing is made where the producer's directory is not
                     source_must_exist(move.header)
