@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.testbed.fleet import Fleet
+    from tests.testbed.slurm import SlurmCluster
 
 pytestmark = pytest.mark.needs("valkey")
 
@@ -253,3 +255,37 @@ def test_the_example_submission_runs_on_the_embedded_stack(
         assert message.read_text() == "Good morning,\ncarla\n"
     finally:
         subprocess.run([*command, "down"], check=True, timeout=PATIENCE)
+
+
+@pytest.mark.needs("slurm")
+def test_the_program_of_the_readme_runs_as_it_stands(
+    slurm: SlurmCluster, tmp_path: Path, short_path: Path
+) -> None:
+    program = (ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    places = {"/scratch/me/work": str(tmp_path / "remote"), '"short"': '"main"', "(100)": "(6)"}
+    for old, new in places.items():
+        assert old in program
+        program = program.replace(old, new)
+    base = tmp_path / "cases"
+    for number in range(6):
+        (base / f"case{number}").mkdir(parents=True)
+        (base / f"case{number}/in.json").write_text(f"{number}\n")
+    (base / "relax.sh").write_text("#!/bin/sh\ncp $1 out.json\n")
+    (base / "relax.sh").chmod(0o755)
+    env = {**slurm.env(), "JOBFERRY_STACK__DIRECTORY": str(short_path / "stack")}
+    argv = [sys.executable, "-c", f"{program}\nprint(handle.status().state)"]
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.stdout == "finished\n", done.stderr
+        found = [(base / f"case{number}/out.json").read_text() for number in range(6)]
+        assert found == [f"{number}\n" for number in range(6)]
+    finally:
+        subprocess.run([str(BIN / "jobferry"), "down"], env=env, check=True, timeout=PATIENCE)
