@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -38,13 +39,13 @@ def go(system: System) -> None:
 
 
 def processes(state: Path, element: str) -> dict[str, int]:
-    """Return the pids of an element's runner and of its job."""
+    """Return the pids of an element's runner and of its job, once it leads a group of its own."""
 
     def read() -> dict[str, int]:
         path = state / "running" / element
         lines = path.read_text().splitlines() if path.exists() else []
         found = {name: int(pid) for name, pid, _ in map(str.split, lines[1:])}
-        return found if "job" in found else {}
+        return found if "job" in found and os.getpgid(found["job"]) == found["job"] else {}
 
     return wait_until(read, f"{element} was started")
 
@@ -169,13 +170,16 @@ def test_a_process_that_got_the_number_of_an_old_one_is_left_alone(
 def test_a_reboot_ends_what_ran_and_starts_what_waited(system: System, state: Path) -> None:
     running = system.submit("sleep 300", size=2)
     waiting = system.submit("true")
-    for index in (0, 1):
-        pids = processes(state, f"1_{index}")
-        place = state / "running" / f"1_{index}"
-        os.kill(pids["runner"], signal.SIGKILL)
-        os.killpg(pids["job"], signal.SIGKILL)
-        lines = place.read_text().splitlines()[1:]
-        place.write_text("\n".join(["00000000-of-another-boot", *lines, ""]))
+    pids = [processes(state, f"1_{index}") for index in (0, 1)]
+    with (state / "lock").open("a") as lock:
+        # a machine that goes down leaves nobody who could see it happen
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for index, one in enumerate(pids):
+            os.kill(one["runner"], signal.SIGKILL)
+            os.killpg(one["job"], signal.SIGKILL)
+            place = state / "running" / f"1_{index}"
+            lines = place.read_text().splitlines()[1:]
+            place.write_text("\n".join(["00000000-of-another-boot", *lines, ""]))
     ends = [system.ended(element).outcome for element in system.elements(running, 2)]
     assert ends == [Outcome.NODE_FAILURE, Outcome.NODE_FAILURE]
     assert system.ended(waiting).outcome is Outcome.SUCCEEDED
