@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobferry_common.depot.depot import Depot, forget_depots, open_depot
+from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.ledger import Ledger
 from tests.testbed.broker import Broker
 
@@ -48,6 +50,16 @@ def redis(valkey: Broker) -> Iterator[Redis]:
 def ledger(redis: Redis) -> Ledger:
     """An empty ledger."""
     return Ledger(redis)
+
+
+@pytest.fixture
+def depot(tmp_path: Path, ledger: Ledger) -> Iterator[Depot]:
+    """A depot in a folder."""
+    (tmp_path / "depot").mkdir()
+    found = open_depot(DepotSettings(url=str(tmp_path / "depot")), ledger)
+    assert found is not None
+    yield found
+    forget_depots()
 
 
 @pytest.fixture

@@ -11,29 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry.arrivals import Arrivals
-from jobferry_common.depot.depot import Depot, forget_depots, open_depot
+from jobferry_common.depot.depot import Depot
 from jobferry_common.depot.sending import send
-from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.depot.tree import Tree
 from jobferry_common.errors import StagingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobferry_common.depot.manifest import Manifest
-    from jobferry_common.ledger import Ledger
 
 LARGE = os.urandom(200_000)
-
-
-@pytest.fixture
-def depot(tmp_path: Path, ledger: Ledger) -> Iterator[Depot]:
-    """A depot in a folder."""
-    (tmp_path / "depot").mkdir()
-    found = open_depot(DepotSettings(url=str(tmp_path / "depot")), ledger)
-    assert found is not None
-    yield found
-    forget_depots()
 
 
 @pytest.fixture

@@ -30,31 +30,12 @@ class Storm:
 
     def __init__(self, redis: Redis, seed: int) -> None:
         self.random = random.Random(seed)
-        self.world = World(seed=seed, chances=self._chances(), **self._world())
+        self.world = World(seed=seed, chances=Chances.drawn(self.random.choice), **self._world())
         self.bench = Bench(redis, self.world, **self._profile())
         self.bench.world.longest = self.random.choice([5.0, 30.0, 120.0])
         self.runs = [self._accept() for _ in range(self.random.randint(1, 4))]
         self._backup: dict[Any, Any] | None = None
         self._crashes = self.random.choice([0.0, 0.02, 0.1])
-
-    def _chances(self) -> Chances:
-        pick = self.random.choice
-        # a job that the scheduler starts again writes its record twice: nobody can tell which is seen late
-        requeued = pick([0.0, 0.5])
-        return Chances(
-            task_fails=pick([0.0, 0.1, 0.4]),
-            no_record=pick([0.0, 0.1]),
-            vanishes=pick([0.0, 0.1]),
-            signalled=pick([0.0, 0.1]),
-            requeued=requeued,
-            hint_lost=pick([0.0, 0.3]),
-            late_record=0.0 if requeued else pick([0.0, 0.3]),
-            answer_lost=pick([0.0, 0.05]),
-            submit_delayed=pick([0.0, 0.3]),
-            submit_doubled=pick([0.0, 0.1]),
-            turned_away=pick([0.0, 0.2]),
-            outage=pick([0.0, 0.2]),
-        )
 
     def _world(self) -> dict[str, Any]:
         pick = self.random.choice

@@ -41,21 +41,7 @@ class Storm:
 
     def _world(self, seed: int) -> World:
         pick = self.random.choice
-        requeued = pick([0.0, 0.5])
-        chances = Chances(
-            task_fails=pick([0.0, 0.1, 0.4]),
-            no_record=pick([0.0, 0.1]),
-            vanishes=pick([0.0, 0.1]),
-            signalled=pick([0.0, 0.1]),
-            requeued=requeued,
-            hint_lost=pick([0.0, 0.3]),
-            late_record=0.0 if requeued else pick([0.0, 0.3]),
-            answer_lost=pick([0.0, 0.05]),
-            submit_delayed=pick([0.0, 0.3]),
-            submit_doubled=pick([0.0, 0.1]),
-            turned_away=pick([0.0, 0.2]),
-            outage=pick([0.0, 0.2]),
-        )
+        chances = Chances.drawn(pick)
         return World(
             seed=seed,
             chances=chances,

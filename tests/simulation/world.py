@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobferry_common.names import AttemptKey, JobKey, RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 START = 1_700_000_000.0
 
@@ -38,6 +38,26 @@ class Chances:
     submit_doubled: float = 0.0  #: one submit command makes two jobs
     turned_away: float = 0.0  #: the scheduler is busy
     outage: float = 0.0  #: the scheduler cannot be asked
+
+    @classmethod
+    def drawn(cls, pick: Callable[[list[float]], float]) -> Chances:
+        """Return what `pick` chooses of each: `random.choice`."""
+        # a job that the scheduler starts again writes its record twice: nobody can tell which is seen late
+        requeued = pick([0.0, 0.5])
+        return cls(
+            task_fails=pick([0.0, 0.1, 0.4]),
+            no_record=pick([0.0, 0.1]),
+            vanishes=pick([0.0, 0.1]),
+            signalled=pick([0.0, 0.1]),
+            requeued=requeued,
+            hint_lost=pick([0.0, 0.3]),
+            late_record=0.0 if requeued else pick([0.0, 0.3]),
+            answer_lost=pick([0.0, 0.05]),
+            submit_delayed=pick([0.0, 0.3]),
+            submit_doubled=pick([0.0, 0.1]),
+            turned_away=pick([0.0, 0.2]),
+            outage=pick([0.0, 0.2]),
+        )
 
 
 @dataclass(kw_only=True)

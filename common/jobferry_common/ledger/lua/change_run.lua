@@ -1,13 +1,11 @@
 -- Changes fields of a run; 'state' only along the table.
 -- ARGV: run, account, broker, number, was ('' for any), now, then field and value in turn
 -- Answers 0 if it is not so, 1 if it is, 2 if the run's directories became free by it.
-local STATES = {'submitting', 'queued', 'running', 'exited', 'finished', 'failed', 'cancelled'}
-
 -- Tells whether a cluster of a shared run has had more of a job than a claim.
 local function has_worked(run, cluster)
-  for _, state in ipairs(STATES) do
+  for state in pairs(NEXT) do
     local count = redis.call('HGET', key('run', run, 'at'), cluster .. ' ' .. state)
-    if tonumber(count or 0) > 0 then return true end
+    if state ~= 'pending' and tonumber(count or 0) > 0 then return true end
   end
   return false
 end
