@@ -33,6 +33,7 @@ from jobferry_common.models.paths import inside
 from jobferry_common.models.placement import ANY, names_of
 from jobferry_common.models.submission import Submission
 from jobferry_common.names import ClusterName
+from jobferry_common.schedulers import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -118,6 +119,8 @@ class _Work:
             for number, task in enumerate(self._submission.task_list)
         ]
         template = self._template()
+        if template is None:
+            self._problems += refusals(self._target.batch_type, resources)
         self._raise_problems()
         header = self._header(owner, clean, resources, common, template)
         ordered = in_job_order(tasks, group_size=group_size(resources, len(tasks)))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: stands for the id of the ledger, which a dry run does not ask
 _LEDGER: Final = "ledger"
-_JOB_ARRAY: Final = {"SlurmJobArray": "Slurm"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def _files(document: Document, profile: ClusterProfile) -> Iterator[tuple[str, s
     attempts = [AttemptKey(job, 1) for job in range(header.jobs)]
     tasks = {0: [(task, document.tasks[task]) for task in header.tasks_of(0)]}
     home = posixpath.join(root, HIDDEN, "shell")
-    scheduler = scheduler_named(_JOB_ARRAY.get(profile.batch_type, profile.batch_type), home=home)
+    scheduler = scheduler_named(profile.batch_type, home=home)
     files = batch_files(
         layout,
         header,

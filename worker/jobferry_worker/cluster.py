@@ -12,7 +12,6 @@ import socket
 import time
 from functools import cache, cached_property, partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.models.profiles import SshProfile
@@ -25,7 +24,7 @@ from jobferry_worker.reconcile.budget import Budget
 from jobferry_worker.reconcile.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from jobferry_common.document import Header
     from jobferry_common.models.cluster import ClusterProfile
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from jobferry_worker.hosts.base import Host
     from jobferry_worker.hosts.ssh.connect import Connection
 
-#: batch types that differ in name only: Slurm makes arrays of equal jobs anyway
-_SAME: Final[Mapping[str, str]] = MappingProxyType({"SlurmJobArray": "Slurm"})
 #: nobody else is disturbed by commands to a shell of our own
 _SHELL_COMMANDS_PER_SECOND: Final = 100.0
 
@@ -173,7 +170,7 @@ def _ssh_host(connection: Connection, opening: str) -> SshHost:
 
 def _scheduler(profile: ClusterProfile, root: str) -> Scheduler:
     return scheduler_named(
-        _SAME.get(profile.batch_type, profile.batch_type),
+        profile.batch_type,
         home=f"{root}/{HIDDEN}/shell",
         slots=profile.max_running_jobs,
     )

@@ -2,15 +2,17 @@
 
     resources = Resources(group_size=5, cpu_per_node=4, queue_name="gpu", envs={"OMP_NUM_THREADS": 4})
 
-Fields and defaults are those of DPDispatcher.
+Fields and defaults are those of DPDispatcher, and some that it lacks.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, StrictBool, StrictStr, field_validator
 
+from jobferry_common.models.amounts import Duration, Memory
 from jobferry_common.models.base import Model
 from jobferry_common.models.kinds import batch_type
 from jobferry_common.models.values import (
@@ -76,6 +78,15 @@ class Resources(Model):
     wait_time: Seconds = 0.0  #: between two submits
     kwargs: Kwargs = Kwargs()
     batch_type: StrictStr | None = None  #: the machine's counts
+    # What DPDispatcher lacks; a scheduler that cannot say it refuses it by name.
+    ntasks_per_node: Positive | None = None  #: MPI ranks; None: cpu_per_node / cpus_per_task
+    cpus_per_task: Positive | None = None  #: threads of a rank; OMP_NUM_THREADS, too
+    memory_per_node: Memory | None = None  #: such as "16GB"
+    time_limit: Duration | None = None  #: such as "12:00:00" or "2d"
+    account: Text | None = None  #: who pays: account or project
+    qos: Text | None = None  #: quality of service
+    constraint: Text | None = None  #: on nodes, in the scheduler's own words
+    exclusive: StrictBool = False  #: nobody else on the nodes
 
     @field_validator("batch_type")
     @classmethod
@@ -103,11 +114,14 @@ class Resources(Model):
     def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Return the resources of an object that holds a machine too."""
         inner = data.get("resources")
-        return _without_comments(inner) if isinstance(inner, dict) else data
+        data = _without_comments(inner) if isinstance(inner, dict) else data
+        cores = _product(data)
+        return data if cores is None or "cpu_per_node" in data else {**data, "cpu_per_node": cores}
 
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
-        """Find what a GPU for each slot needs."""
+        """Find what a GPU for each slot needs, and cores that do not add up."""
+        yield from _cores(data)
         strategy = data.get("strategy")
         if isinstance(strategy, dict) and strategy.get("if_cuda_multi_devices") is True:
             where = ("strategy", "if_cuda_multi_devices")
@@ -115,6 +129,23 @@ class Resources(Model):
                 yield where, "works on one node only; expected number_node 1"
             if data.get("gpu_per_node", 0) in (0, None):
                 yield where, "needs GPUs; expected gpu_per_node of at least 1"
+
+    @property
+    def ranks_per_node(self) -> int:
+        """How many MPI ranks a node has; each has `threads_per_rank` of its `cpu_per_node` cores."""
+        return self.cpu_per_node // self.threads_per_rank
+
+    @property
+    def threads_per_rank(self) -> int:
+        """How many cores an MPI rank has."""
+        if self.ntasks_per_node is not None:
+            return self.cpu_per_node // self.ntasks_per_node
+        return self.cpus_per_task or 1
+
+    @property
+    def says_threads(self) -> bool:
+        """Whether the threads of a rank are more than the one that nobody need speak of."""
+        return self.cpus_per_task is not None or self.threads_per_rank > 1
 
     @classmethod
     def default(cls) -> Self:
@@ -138,3 +169,28 @@ def holds_both(data: object) -> bool:
 
 def _without_comments(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if not str(key).startswith("_")}
+
+
+def _product(data: Mapping[str, Any]) -> int | None:
+    """Return the cores of a node that ranks and threads make; None where none is given."""
+    given = [data.get(key) for key in ("ntasks_per_node", "cpus_per_task")]
+    numbers = [number for number in given if type(number) is int and number > 0]
+    return math.prod(numbers) if numbers else None
+
+
+def _cores(data: Mapping[str, Any]) -> Iterator[Fault]:
+    product, cores = _product(data), data.get("cpu_per_node")
+    if product is None or type(cores) is not int or cores <= 0:
+        return
+    if data.get("ntasks_per_node") and data.get("cpus_per_task"):
+        wrong, wanted = cores != product, f"expected {product}, or to leave it out"
+    else:
+        wrong, wanted = (
+            cores % product != 0,
+            f"expected a multiple of {product}, or to leave it out",
+        )
+    if wrong:
+        yield (
+            ("cpu_per_node",),
+            f"{cores} cores cannot be shared out by ntasks_per_node and cpus_per_task; {wanted}",
+        )

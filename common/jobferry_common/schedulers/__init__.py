@@ -19,8 +19,9 @@ from jobferry_common.schedulers.shell import Shell
 from jobferry_common.schedulers.slurm import Slurm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from jobferry_common.models.resources import Resources
     from jobferry_common.schedulers.base import Scheduler
 
 #: batch_type → maker; it is given a directory of its own on the cluster, and the most jobs that may run at once
@@ -30,6 +31,9 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "Slurm": lambda _home, _slots: Slurm(),
     }
 )
+
+#: batch types that differ in name only: Slurm makes arrays of equal jobs anyway
+_SAME: Final[Mapping[str, str]] = MappingProxyType({"slurmjobarray": "Slurm"})
 
 
 def scheduler_named(text: str, *, home: str, slots: int | None = None) -> Scheduler:
@@ -43,7 +47,7 @@ def scheduler_named(text: str, *, home: str, slots: int | None = None) -> Schedu
     Raises:
         BadInput: there is none of that name; near matches are offered.
     """
-    names = {name.lower(): name for name in SCHEDULERS}
+    names = {name.lower(): name for name in SCHEDULERS} | dict(_SAME)
     if name := names.get(text.lower()):
         return SCHEDULERS[name](home, slots)
     near = [names[match] for match in difflib.get_close_matches(text.lower(), names, cutoff=0.5)]
@@ -53,3 +57,14 @@ def scheduler_named(text: str, *, home: str, slots: int | None = None) -> Schedu
     raise BadInput(
         [Problem("batch_type", f"{text!r} is no batch system that jobferry knows; {offer}")]
     )
+
+
+def refusals(batch_type: str | None, resources: Resources) -> Sequence[Problem]:
+    """Return what the batch system cannot express of `resources`; nothing where it is not known which one it is."""
+    if batch_type is None:
+        return ()
+    try:
+        scheduler_named(batch_type, home="/").header(resources)
+    except BadInput as error:
+        return error.problems
+    return ()

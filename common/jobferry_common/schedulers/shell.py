@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.errors import SubmitBusy, SubmitRefused, SubmitUnknown, UnreadableOutput
 from jobferry_common.files import NewFile
 from jobferry_common.names import SchedulerId, Token
+from jobferry_common.schedulers.asked import refuse_others
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
 from jobferry_common.schedulers.elements import Indices, Jobs, compact, indices
 from jobferry_common.states import Outcome
@@ -70,6 +71,7 @@ class Shell:
 
     def header(self, resources: Resources, *, requeue: bool = False) -> Sequence[str]:
         """Return the custom_flags alone: there is nobody to read the rest."""
+        refuse_others(resources, self.name, can=("cpus_per_task",))
         return resources.custom_flags
 
     def job_id_expression(self) -> str:

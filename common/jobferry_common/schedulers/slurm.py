@@ -28,11 +28,12 @@ from datetime import UTC, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import BadInput, Problem, UnreadableOutput
+from jobferry_common.errors import UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers import slurm_inquiry
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
 from jobferry_common.schedulers.elements import Indices, Jobs, compact, indices
+from jobferry_common.schedulers.slurm_header import header_of
 from jobferry_common.schedulers.slurm_refusals import submit_error
 from jobferry_common.schedulers.slurm_states import exit_code, meaning_of
 from jobferry_common.states import Outcome
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from jobferry_common.schedulers.base import Submit
 
 _SUBMITTED: Final = re.compile(r"^(\d+)(?:;\S+)?\s*$", re.M)
-_WORD: Final = re.compile(r"[^\s\"'\\#]+\Z")
 _NAME_FORBIDDEN: Final = re.compile(r"[^\w.+@:/=-]")
 _NAME_LENGTH: Final = 64
 _REQUEUE: Final = re.compile(r"#SBATCH\s(?:[^#]*\s)?--(?:no-)?requeue\b")
@@ -105,21 +105,7 @@ class Slurm:
 
     def header(self, resources: Resources, *, requeue: bool = False) -> Sequence[str]:
         """Return the #SBATCH lines."""
-        gpu_line = resources.kwargs.custom_gpu_line
-        if not gpu_line and resources.gpu_per_node:
-            gpu_line = f"#SBATCH --gres=gpu:{resources.gpu_per_node}"
-        return [
-            f"#SBATCH --nodes {resources.number_node}",
-            f"#SBATCH --ntasks-per-node {resources.cpu_per_node}",
-            *([gpu_line] if gpu_line else []),
-            *(
-                [f"#SBATCH --partition {_word(resources.queue_name)}"]
-                if resources.queue_name
-                else []
-            ),
-            "#SBATCH --requeue" if requeue else "#SBATCH --no-requeue",
-            *resources.custom_flags,
-        ]
+        return list(header_of(resources, requeue=requeue))
 
     def job_id_expression(self) -> str:
         """Return `257_3` inside an array, `252` elsewhere."""
@@ -262,13 +248,6 @@ def _says_requeue(header: Sequence[str]) -> bool:
 
 def _env(unset: Sequence[str]) -> Argv:
     return ("env", *(argument for name in unset for argument in ("-u", name)))
-
-
-def _word(queue: str) -> str:
-    if _WORD.match(queue):
-        return queue
-    what = f"{queue!r} is no name of a Slurm partition, or of several with commas between them"
-    raise BadInput([Problem("resources.queue_name", what)])
 
 
 def _job_name(name: str) -> str:

@@ -174,6 +174,8 @@ def _place(script: _Script) -> Iterator[str]:
 def _environment(script: _Script) -> Iterator[str]:
     resources = script.header.resources
     yield "export " + " ".join(_announced(script.layout, resources))
+    if resources.says_threads:
+        yield f"export OMP_NUM_THREADS={resources.threads_per_rank}"
     if _needs_environment(resources):
         yield f'. "$jf_control/environment.sh" || exit {NO_RUNTIME}'
     if resources.module_purge:

@@ -17,43 +17,58 @@ def problems(**fields: Any) -> list[str]:
     return [str(problem).removeprefix("resources.json: ") for problem in caught.value.problems]
 
 
+#: of DPDispatcher
+_DEFAULTS: dict[str, Any] = {
+    "number_node": 1,
+    "cpu_per_node": 1,
+    "gpu_per_node": 0,
+    "queue_name": "",
+    "group_size": 5,
+    "custom_flags": [],
+    "strategy": {
+        "if_cuda_multi_devices": False,
+        "ratio_unfinished": 0.0,
+        "customized_script_header_template_file": None,
+    },
+    "para_deg": 1,
+    "source_list": [],
+    "module_purge": False,
+    "module_unload_list": [],
+    "module_list": [],
+    "envs": {},
+    "prepend_script": [],
+    "append_script": [],
+    "wait_time": 0.0,
+    "kwargs": {
+        "custom_gpu_line": None,
+        "slurm_job_size": None,
+        "pe_name": "mpi",
+        "job_name": None,
+        "gpu_usage": False,
+        "gpu_new_syntax": False,
+        "gpu_exclusive": True,
+        "yarn_path": None,
+        "img_name": None,
+        "mem_limit": None,
+    },
+    "batch_type": None,
+}
+#: of jobferry alone
+_MORE_DEFAULTS: dict[str, Any] = {
+    "ntasks_per_node": None,
+    "cpus_per_task": None,
+    "memory_per_node": None,
+    "time_limit": None,
+    "account": None,
+    "qos": None,
+    "constraint": None,
+    "exclusive": False,
+}
+
+
 def test_defaults_are_those_of_dpdispatcher() -> None:
     resources = Resources(group_size=5)
-    assert resources.serialize() == {
-        "number_node": 1,
-        "cpu_per_node": 1,
-        "gpu_per_node": 0,
-        "queue_name": "",
-        "group_size": 5,
-        "custom_flags": [],
-        "strategy": {
-            "if_cuda_multi_devices": False,
-            "ratio_unfinished": 0.0,
-            "customized_script_header_template_file": None,
-        },
-        "para_deg": 1,
-        "source_list": [],
-        "module_purge": False,
-        "module_unload_list": [],
-        "module_list": [],
-        "envs": {},
-        "prepend_script": [],
-        "append_script": [],
-        "wait_time": 0.0,
-        "kwargs": {
-            "custom_gpu_line": None,
-            "slurm_job_size": None,
-            "pe_name": "mpi",
-            "job_name": None,
-            "gpu_usage": False,
-            "gpu_new_syntax": False,
-            "gpu_exclusive": True,
-            "yarn_path": None,
-            "img_name": None,
-            "mem_limit": None,
-        },
-        "batch_type": None,
-    }
+    assert resources.serialize() == _DEFAULTS | _MORE_DEFAULTS
 
 
 def test_the_first_fields_may_be_given_by_position() -> None:
@@ -150,3 +165,66 @@ def test_equal_resources_give_equal_text() -> None:
     two = Resources.load_from_dict({"envs": {"A": [1, 2], "B": 1}, "group_size": 1})
     assert canonical(one.serialize()) == canonical(two.serialize())
     assert Resources.load_from_dict(one.serialize()) == one
+
+
+@pytest.mark.parametrize(
+    ("fields", "cores", "ranks", "threads"),
+    [
+        ({"cpu_per_node": 16}, 16, 16, 1),
+        ({"cpus_per_task": 4}, 4, 1, 4),
+        ({"ntasks_per_node": 4}, 4, 4, 1),
+        ({"ntasks_per_node": 4, "cpus_per_task": 8}, 32, 4, 8),
+        ({"cpu_per_node": 32, "ntasks_per_node": 4}, 32, 4, 8),
+        ({"cpu_per_node": 32, "cpus_per_task": 8}, 32, 4, 8),
+    ],
+)
+def test_ranks_and_threads_share_out_the_cores(
+    fields: dict[str, int], cores: int, ranks: int, threads: int
+) -> None:
+    resources = Resources.load_from_dict({"group_size": 1, **fields})
+    shared = (resources.cpu_per_node, resources.ranks_per_node, resources.threads_per_rank)
+    assert shared == (cores, ranks, threads)
+
+
+def test_cores_that_cannot_be_shared_out_are_told() -> None:
+    told = "cores cannot be shared out by ntasks_per_node and cpus_per_task; expected"
+    assert problems(cpu_per_node=5, cpus_per_task=2) == [
+        f"cpu_per_node: 5 {told} a multiple of 2, or to leave it out"
+    ]
+    assert problems(cpu_per_node=16, ntasks_per_node=2, cpus_per_task=4) == [
+        f"cpu_per_node: 16 {told} 8, or to leave it out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("16GB", "16384MB"), ("1.5 TiB", "1572864MB"), ("800m", "800MB"), ("1K", "1MB")],
+)
+def test_memory_is_kept_in_one_spelling(text: str, kept: str) -> None:
+    assert Resources(group_size=1, memory_per_node=text).memory_per_node == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("90m", "01:30:00"), ("2d", "48:00:00"), ("1-02:03:04", "26:03:04"), ("45 s", "00:00:45")],
+)
+def test_durations_are_kept_in_one_spelling(text: str, kept: str) -> None:
+    resources = Resources(group_size=1, time_limit=text)
+    assert resources.time_limit == kept
+    assert Resources.load_from_dict(resources.serialize()) == resources
+
+
+@pytest.mark.parametrize("text", ["16", "0GB", "-1GB", "lots"])
+def test_what_is_no_memory_is_told(text: str) -> None:
+    assert problems(memory_per_node=text) == [
+        f"memory_per_node: {text!r} is no amount of memory; "
+        "expected one with its unit, such as '16GB' or '800MB'"
+    ]
+
+
+@pytest.mark.parametrize("text", ["30", "12:00", "00:00:00", "1:60:00", "soon"])
+def test_what_is_no_duration_is_told(text: str) -> None:
+    assert problems(time_limit=text) == [
+        f"time_limit: {text!r} is no duration; "
+        "expected '12:00:00', '2-00:00:00', '90m', '12h' or '2d'"
+    ]

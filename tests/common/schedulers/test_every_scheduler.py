@@ -12,7 +12,8 @@ from jobferry_common import errors
 from jobferry_common.errors import BadInput, CommandFailed, UnreadableOutput
 from jobferry_common.models.resources import Resources
 from jobferry_common.names import SchedulerId, Token
-from jobferry_common.schedulers import SCHEDULERS, scheduler_named
+from jobferry_common.schedulers import SCHEDULERS, refusals, scheduler_named
+from jobferry_common.schedulers.asked import OPTIONAL
 from jobferry_common.schedulers.base import Completed, Facts, Listing, Submit
 
 if TYPE_CHECKING:
@@ -179,3 +180,48 @@ def test_a_scheduler_is_found_in_any_case() -> None:
 def test_an_unknown_scheduler_offers_what_there_is(text: str, offer: str) -> None:
     with pytest.raises(BadInput, match=rf"batch_type: '{text}' is no .*; {offer}"):
         scheduler_named(text, home=HOME)
+
+
+_ASKED: dict[str, Any] = {
+    "ntasks_per_node": 3,
+    "cpus_per_task": 7,
+    "memory_per_node": "12345MB",
+    "time_limit": "11:22:00",
+    "account": "physics",
+    "qos": "high",
+    "constraint": "skylake",
+    "exclusive": True,
+}
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_what_is_asked_for_is_in_the_header_or_refused_by_name(
+    scheduler: Scheduler, field: str
+) -> None:
+    plain = list(scheduler.header(Resources(group_size=1)))
+    asked = Resources.model_validate({"group_size": 1, field: _ASKED[field]})
+    if (scheduler.name, field) == ("Shell", "cpus_per_task"):
+        return  # OMP_NUM_THREADS says it: there is no header
+    try:
+        assert list(scheduler.header(asked)) != plain
+    except BadInput as error:
+        assert [problem.where for problem in error.problems] == [f"resources.{field}"]
+        assert error.problems[0].what.startswith(f"{scheduler.name} has no general way to say it")
+
+
+@pytest.mark.parametrize("name", [None, *sorted(SCHEDULERS), "SlurmJobArray"])
+def test_plain_resources_are_refused_by_none(name: str | None) -> None:
+    assert not refusals(name, Resources(group_size=1))
+
+
+def test_all_that_is_refused_is_told_at_once() -> None:
+    asked = Resources(group_size=1, account="a", qos="b")
+    told = [problem.where for problem in refusals("Shell", asked)]
+    assert told == ["resources.account", "resources.qos"]
+
+
+@pytest.mark.parametrize("field", ["account", "qos", "constraint", "queue_name"])
+def test_a_value_cannot_become_a_line_or_an_option_of_its_own(field: str) -> None:
+    for text in ("a b", "a\nb", "a#b", "'a'"):
+        asked = Resources.model_validate({"group_size": 1, field: text})
+        assert [problem.where for problem in refusals("Slurm", asked)] == [f"resources.{field}"]

@@ -38,6 +38,7 @@ CASES: Final[Mapping[str, Mapping[str, Any]]] = {
     "login_shell": {"login_shell": True},
     "requeue": {"requeue": True},
     "nodes": {"number_node": 2, "cpu_per_node": 8, "gpu_per_node": 4, "queue_name": "gpu"},
+    "ranks_and_threads": {"ntasks_per_node": 2, "cpus_per_task": 4},
     "window": {"group_size": 8, "para_deg": 4},
     "gpu_of_each_slot": {
         "para_deg": 2,

@@ -1,0 +1,65 @@
+"""What resources ask for beyond DPDispatcher's fields: every scheduler says it in its own terms, or refuses it by name.
+
+    refuse_others(resources, "SGE", can=("time_limit", "account"))
+
+Nothing that a user asked for is ever dropped in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.errors import BadInput, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobferry_common.models.resources import Resources
+
+#: the optional fields; DPDispatcher has none of them
+OPTIONAL: Final = (
+    "ntasks_per_node",
+    "cpus_per_task",
+    "memory_per_node",
+    "time_limit",
+    "account",
+    "qos",
+    "constraint",
+    "exclusive",
+)
+#: what can stand in a header line without quotes
+_WORD: Final = re.compile(r"[^\s\"'\\#]+\Z")
+
+
+def refuse_others(resources: Resources, scheduler: str, *, can: Collection[str]) -> None:
+    """Refuse each optional field that is given and that `scheduler` cannot express.
+
+    Raises:
+        BadInput: with the name of every such field.
+    """
+    given = [field for field in OPTIONAL if getattr(resources, field) not in (None, False)]
+    problems = [
+        Problem(f"resources.{field}", _what(scheduler)) for field in given if field not in can
+    ]
+    if problems:
+        raise BadInput(problems)
+
+
+def _what(scheduler: str) -> str:
+    return (
+        f"{scheduler} has no general way to say it; leave it out, "
+        "or write the line of your site into custom_flags"
+    )
+
+
+def word(resources: Resources, field: str, meaning: str) -> str:
+    """Return a field that has to be one word of a header line.
+
+    Raises:
+        BadInput: it is not.
+    """
+    text = str(getattr(resources, field))
+    if _WORD.match(text):
+        return text
+    raise BadInput([Problem(f"resources.{field}", f"{text!r} is no {meaning}")])
