@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+pytest.register_assert_rewrite("tests.conformance.suite")
+
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Broker]:

@@ -16,7 +16,7 @@ from jobferry_common.names import SchedulerId
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.schedulers.shell import Shell
 from jobferry_common.states import Outcome
-from tests.services.batch_systems import System
+from tests.conformance.system import System
 from tests.testbed.processes import run, wait_until
 
 WAIT = "until [ -e go ]; do sleep 0.05; done"

@@ -1,6 +1,6 @@
-"""A scheduler together with what it needs to be really used: its commands are run on this machine.
+"""A batch system as the suite meets it, real or fake: its commands are run on this machine.
 
-system = System(scheduler, tmp_path, user="root")
+system = System(scheduler=scheduler, directory=tmp_path)
 job = system.submit("exit 3")
 system.ended(job).code
 """
@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from jobferry_common.models.resources import Resources
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.base import Completed, Facts, Listing, Phase, Seen, Submit
 from tests.testbed.processes import run, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jobferry_common.schedulers.base import Argv, Scheduler
 
@@ -33,7 +35,14 @@ class System:
     directory: Path  #: where its jobs start
     user: str = "root"
     environment: Mapping[str, str] | None = None  #: None: that of the tests
+    bad_queue: str | None = "nosuch"  #: a queue that is not there; None: it has no queues
+    hold_flag: str | None = None  #: the header line that keeps a job from starting
+    time_limit: str | None = None  #: the shortest that it keeps; None: it keeps none
+    forget: Callable[[SchedulerId], None] | None = None  #: makes a job vanish without a trace
+    slots: int = 32  #: one-core jobs that run at once
+    resources: Resources = field(default_factory=Resources.default)
     facts: Facts = field(init=False)
+    _since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
     _numbers: count[int] = field(default_factory=count, init=False)
 
     def __post_init__(self) -> None:
@@ -54,25 +63,32 @@ class System:
             stderr=done.stderr,
         )
 
-    def to_submit(self, body: str, *, size: int | None = None, token: str = "") -> Submit:
-        """Write a script, and describe its submit."""
+    def to_submit(
+        self, body: str, *, size: int | None = None, token: str = "", **resources: object
+    ) -> Submit:
+        """Write a script, and describe its submit; `resources` are fields to change."""
         number = next(self._numbers)
         script = self.directory / f"script {number}.sh"
-        header = "\n".join(["#!/bin/bash", "#SBATCH --no-requeue"])
-        script.write_text(f"{header}\ncd {shlex.quote(str(self.directory))} || exit\n{body}\n")
+        asked = Resources.model_validate({**self.resources.serialize(), **resources})
+        header = list(self.scheduler.header(asked))
+        lines = ["#!/bin/bash", *header, f"cd {shlex.quote(str(self.directory))} || exit", body, ""]
+        script.write_text("\n".join(lines))
         return Submit(
             script=str(script),
             directory=str(self.directory),
             log=str(self.directory / f"log.{number}"),
-            token=Token(token or f"jf.{uuid4().hex}"),
+            token=Token(token or a_token()),
             name=f"job {number}",
             size=size,
+            header=header,
         )
 
-    def submit(self, body: str, *, size: int | None = None, token: str = "") -> SchedulerId:
+    def submit(
+        self, body: str, *, size: int | None = None, token: str = "", **resources: object
+    ) -> SchedulerId:
         """Submit a script."""
-        command = self.scheduler.submit(self.to_submit(body, size=size, token=token))
-        return self.scheduler.parse_submit(self.run(command))
+        submit = self.to_submit(body, size=size, token=token, **resources)
+        return self.scheduler.parse_submit(self.run(self.scheduler.submit(submit)))
 
     def elements(self, array: SchedulerId, size: int) -> list[SchedulerId]:
         """Return the ids of all elements."""
@@ -83,8 +99,19 @@ class System:
         done = self.run(self.scheduler.listing(self.user))
         return self.scheduler.parse_listing(done, self.facts.cluster)
 
+    def past(self, *jobs: SchedulerId) -> Mapping[SchedulerId, Seen]:
+        """Ask the history, if there is one."""
+        if not self.facts.history:
+            return {}
+        done = self.run(self.scheduler.history(jobs, self._since))
+        return self.scheduler.parse_history(done, self.facts.cluster).jobs
+
+    def seen(self, job: SchedulerId) -> Seen | None:
+        """Return what is said of a job, in the listing or else in the history."""
+        return self.look().jobs.get(job) or self.past(job).get(job)
+
     def phase(self, job: SchedulerId) -> Phase | None:
-        """Return what is said of a job; None when it is unknown."""
+        """Return what the listing says of a job; None when it does not know it."""
         seen = self.look().jobs.get(job)
         return seen.phase if seen else None
 
@@ -92,7 +119,8 @@ class System:
         """Wait until they run."""
 
         def start() -> bool:
-            seen = [self.look().jobs.get(job) for job in jobs]
+            told = self.look().jobs
+            seen = [told.get(job) for job in jobs]
             return all(one and one.phase is Phase.RUNNING for one in seen)
 
         wait_until(start, f"{jobs} run")
@@ -102,19 +130,24 @@ class System:
         found: list[Seen] = []
 
         def over() -> bool:
-            seen = self.look().jobs.get(job)
+            seen = self.seen(job)
             found[:] = [seen] if seen and seen.phase is Phase.ENDED else []
             return bool(found)
 
-        wait_until(over, f"{job} ended")
+        wait_until(over, f"{job} ended", limit=150)
         return found[0]
 
-    def cancel(self, *jobs: SchedulerId) -> None:
-        """Cancel jobs."""
-        self.run(self.scheduler.cancel(jobs)).checked()
+    def cancel(self, *jobs: SchedulerId) -> Completed:
+        """Cancel jobs; its exit code is of no account: what they were may have ended meanwhile."""
+        return self.run(self.scheduler.cancel(jobs))
 
     def written(self, name: str) -> str:
         """Wait until a job has written a file in its directory, and return it."""
         path = self.directory / name
         wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{name} is there")
         return path.read_text()
+
+
+def a_token() -> Token:
+    """Return a token that no job has, in the form of real ones."""
+    return Token(f"jf.{uuid4().hex[:12]}-1.{uuid4().hex[:12]}")

@@ -1,0 +1,110 @@
+"""The suite of batch systems on those that are really here, and what bites only there."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry_common.errors import SubmitRefused
+from jobferry_common.schedulers import SCHEDULERS, scheduler_named
+from jobferry_common.schedulers.base import Phase
+from jobferry_common.states import Outcome
+from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
+from tests.conformance.system import System
+from tests.testbed.processes import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobferry_common.names import SchedulerId
+    from tests.testbed.slurm import SlurmCluster
+
+_ACCOUNTING = pytest.param("slurm_with_accounting", marks=pytest.mark.needs("slurmdbd"))
+_SLURM = pytest.param("slurm", marks=pytest.mark.needs("slurm"))
+
+
+def _slurm(request: pytest.FixtureRequest, fixture: str, directory: Path) -> System:
+    cluster: SlurmCluster = request.getfixturevalue(fixture)
+    return System(
+        scheduler=scheduler_named("Slurm", home="/nowhere"),
+        directory=directory,
+        environment=cluster.env(),
+        hold_flag="#SBATCH --hold",
+        time_limit="1m",
+    )
+
+
+@pytest.fixture(params=["shell", _SLURM, _ACCOUNTING])
+def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> System:
+    """Each batch system in turn."""
+    if request.param != "shell":
+        return _slurm(request, request.param, directory)
+    scheduler = scheduler_named("Shell", home=f"{tmp_path}/a home/shell", slots=4)
+    return System(scheduler=scheduler, directory=directory, bad_queue=None, slots=4)
+
+
+def test_every_scheduler_is_tried_here() -> None:
+    assert set(SCHEDULERS) == {"Shell", "Slurm"}
+
+
+@pytest.mark.parametrize("system", [_ACCOUNTING], indirect=True)
+def test_history_tells_what_has_ended(system: System) -> None:
+    assert system.facts.history
+    single, array = system.submit("exit 3"), system.submit("exit 4", size=3)
+    ids = [single, *system.elements(array, 3)]
+
+    def told() -> dict[SchedulerId, int | None]:
+        argv = system.scheduler.history(ids, datetime.now(UTC))
+        listing = system.scheduler.parse_history(system.run(argv), system.facts.cluster)
+        return {key: seen.code for key, seen in listing.jobs.items() if seen.phase is Phase.ENDED}
+
+    wait_until(lambda: len(told()) == 4, "the history knows all of them")
+    assert told() == dict(zip(ids, (3, 4, 4, 4), strict=True))
+
+
+class TestSlurm:
+    """What bites only there."""
+
+    @pytest.fixture
+    def system(
+        self,
+        request: pytest.FixtureRequest,
+        directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> System:
+        """Slurm, in an environment that means badly."""
+        for name, value in {
+            "SBATCH_WAIT": "1",
+            "SBATCH_PARTITION": "nosuch",
+            "SBATCH_ARRAY_INX": "0-3",
+            "SLURM_ARRAY_TASK_ID": "17",
+            "SQUEUE_PARTITION": "nosuch",
+            "SQUEUE_STATES": "RUNNING",
+            "SQUEUE_FORMAT": "%j",
+            "SCANCEL_STATE": "PENDING",
+            "SLURM_TIME_FORMAT": "relative",
+        }.items():
+            monkeypatch.setenv(name, value)
+        return _slurm(request, "slurm", directory)
+
+    @pytest.mark.needs("slurm")
+    def test_the_environment_cannot_turn_the_request_into_another(self, system: System) -> None:
+        assert "SBATCH_WAIT" in os.environ
+        job = system.submit(f'echo "{system.scheduler.index_expression()}" > index; sleep 300')
+        assert system.written("index") == "\n"
+        system.running(job)
+        system.cancel(job)
+        assert system.ended(job).outcome is Outcome.CANCELLED
+
+    @pytest.mark.needs("slurm")
+    def test_a_queue_that_is_not_there_is_refused_in_slurms_words(self, system: System) -> None:
+        with pytest.raises(SubmitRefused, match="invalid partition specified: nosuch"):
+            system.submit("true", queue_name="nosuch")
+
+    @pytest.mark.needs("slurm")
+    def test_why_a_job_waits_is_told(self, system: System) -> None:
+        job = system.submit("true", custom_flags=["#SBATCH --hold"])
+        wait_until(lambda: system.look().jobs[job].reason == "JobHeldUser", "the reason is told")
