@@ -175,6 +175,35 @@ def test_two_slurm_clusters_share_the_work(
 
 
 @pytest.mark.needs("slurm")
+def test_a_partition_that_only_one_slurm_has_takes_all_of_the_work(
+    slurms: Fleet, beta: SlurmCluster, make_work: Callable[..., Work]
+) -> None:
+    beta.command("scontrol", "create", "PartitionName=special", "Nodes=ALL", "State=UP")
+    work = make_work(*[SHORT] * 12)
+    handle = slurms.submit(work.submission(cluster=BOTH, queue="special"))
+    assert handle.result(PATIENCE).run.state is RunState.FINISHED
+    assert work.starts() == [1] * 12
+    assert ran_at(slurms, handle) == {"beta": 12}
+    refused = slurms.client.ledger.refused(handle.id)
+    assert list(refused) == ["alpha"]
+    assert "invalid partition" in refused[BOTH[0]]
+    beta.command("scontrol", "delete", "PartitionName=special")
+
+
+@pytest.mark.needs("slurm")
+def test_a_partition_that_neither_slurm_has_fails_the_jobs_with_the_words_of_both(
+    slurms: Fleet, make_work: Callable[..., Work]
+) -> None:
+    work = make_work(*[SHORT] * 3)
+    handle = slurms.submit(work.submission(cluster=BOTH, queue="nowhere"))
+    assert handle.wait(PATIENCE).state is RunState.FAILED
+    for _, record in slurms.client.ledger.jobs(handle.id):
+        assert record.state is JobState.FAILED
+        assert "alpha: Slurm refuses the job" in record.reason
+        assert "beta: Slurm refuses the job" in record.reason
+
+
+@pytest.mark.needs("slurm")
 def test_while_one_slurm_is_silent_the_other_does_what_it_did_not_submit(
     slurms: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work]
 ) -> None:

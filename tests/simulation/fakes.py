@@ -172,6 +172,8 @@ class FakeHost:
         _, _, token, script, size = argv
         count = int(size) if size else None
         out = sum(element.state != "ended" for element in world.elements.values())
+        if world.refuses:
+            return Completed(argv=argv, exit_code=64, stderr=world.refuses)
         full = world.limit is not None and out + (count or 1) > world.limit
         if full or world.chance(world.chances.turned_away):
             return Completed(argv=argv, exit_code=75, stderr="limit of jobs per user")

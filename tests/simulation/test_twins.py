@@ -88,6 +88,7 @@ class Storm:
         for side in self.twins.sides.values():
             side.world.chances = Chances()
             side.world.reachable = side.works = side.brings = True
+            side.world.refuses = ""
             self.twins.ledger.set_cluster(
                 side.name, paused="", paused_by="", failures=0, probe_at=0.0
             )
@@ -119,8 +120,10 @@ class Storm:
             side.restart()
         elif dice < 0.03:
             side.works = not side.works
-        else:
+        elif dice < 0.0335:
             side.brings = not side.brings
+        else:
+            side.world.refuses = "" if side.world.refuses else "no such partition"
 
     def _order(self, side: Side, run: RunId, dice: float) -> None:
         ledger = self.twins.ledger

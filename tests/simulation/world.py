@@ -118,6 +118,8 @@ class World:
         self.executions: dict[JobKey, list[Execution]] = {}
         self.commands: list[str] = []
         self.reachable = True
+        #: the words with which the scheduler refuses every job; empty while it takes them
+        self.refuses = ""
         #: the listing is empty, though it says that it is whole
         self.blind = False
         self.asked_in_vain = 0

@@ -153,6 +153,7 @@ class RunRecord:
     ] = ()  #: the clusters that share it; () where all goes to `cluster`
     priority: int = 0
     held: bool = False  #: True while nothing more of it is to be submitted
+    refused: str = ""  #: what its clusters say, once every one of several will never take its jobs
 
     @property
     def clusters(self) -> tuple[ClusterName, ...]:

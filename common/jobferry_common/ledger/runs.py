@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 _COUNTS: Final = tuple(f"n:{state.value}" for state in JobState)
 _FIELDS: Final = (
     *("state", "results", "owner", "cluster", "name", "staged", "cancel", "tasks", "jobs"),
-    *("accepted", "finished", "reason", "taken", "resumes", "targets", "priority", "held"),
+    *(
+        "accepted",
+        "finished",
+        "reason",
+        "taken",
+        "resumes",
+        "targets",
+        "priority",
+        "held",
+        "refused",
+    ),
     *_COUNTS,
 )
 #: the answer when a run's directories became free
@@ -228,4 +238,5 @@ def _record(run: RunId, row: Mapping[str, Any]) -> RunRecord:
         targets=tuple(map(ClusterName, filter(None, (row["targets"] or "").split(",")))),
         priority=int(row["priority"] or 0),
         held=row["held"] == "1",
+        refused=row["refused"] or "",
     )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _WAITS: Final = "waits"
 _FREED: Final = 2
+#: most characters of why a cluster refuses a run
+_WORDS: Final = 300
 #: how far the results are at a cluster that the user gave up
 GIVEN_UP: Final = "given up"
 
@@ -80,6 +82,21 @@ class SharingPart(RunsPart):
             staged: those whose files are there, too.
         """
         return int(self.call("unclaim", run, cluster, int(staged)))
+
+    def refuse(self, run: RunId, cluster: ClusterName, why: str) -> int:
+        """Note that a cluster will never take jobs of a run; what it has claimed goes back to the pool.
+
+        Once the last of its clusters did, what is pending of the run fails.
+
+        Raises:
+            UnknownId: the ledger does not hold the run.
+        """
+        return int(self.call("refuse", run, cluster, why[:_WORDS].replace("\n", " ")))
+
+    def refused(self, run: RunId) -> Mapping[ClusterName, str]:
+        """Return the clusters that will never take jobs of a shared run, and what they said."""
+        found = self.ask("HGETALL", self.key("run", run, "refused"))
+        return {ClusterName(name): why for name, why in sorted(found.items())}
 
     def with_claims(self, cluster: ClusterName) -> list[RunId]:
         """Return the runs of which a cluster has claimed jobs that it did not submit yet."""

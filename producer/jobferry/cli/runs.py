@@ -232,6 +232,7 @@ def _one(client: Client, record: RunRecord, *, every: bool, json: bool) -> None:
         spread = client.ledger.by_cluster(record.id)
         data = {**run_data(record), "job_list": [job_data(*pair) for pair in jobs]}
         data["by_cluster"] = {name: dict(counts) for name, counts in spread.items()}
+        data["refused_by"] = dict(client.ledger.refused(record.id))
         print_json({**data, "failures": [failure_data(failure) for failure in failures]})
         return
     _describe(client, record)
@@ -258,6 +259,9 @@ def _describe(client: Client, record: RunRecord) -> None:
         "accepted": when(record.accepted),
         "ended": when(record.finished),
         "reason": record.reason,
+        "refused": "; ".join(
+            f"{name}: {why}" for name, why in client.ledger.refused(record.id).items()
+        ),
         "waits": "" if is_settled(record) else client.why_waiting(record),
     }
     for name, value in lines.items():

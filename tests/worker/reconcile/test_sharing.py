@@ -164,6 +164,54 @@ def test_jobs_that_a_scheduler_turns_away_go_to_the_other(redis: Redis) -> None:
     assert (twins.ran_at(twins.alpha), twins.ran_at(twins.beta)) == (0, 50)
 
 
+def test_a_cluster_that_refuses_for_good_leaves_all_of_the_run_to_the_other(twins: Twins) -> None:
+    twins.alpha.world.refuses = "invalid partition"
+    run = twins.accept(jobs=50, retry_count=0)
+    twins.step()
+    assert twins.ledger.refused(run) == {ALPHA: "invalid partition"}
+    assert twins.ledger.run(run).reason == "alpha takes none of its jobs: invalid partition"
+    twins.alpha.world.refuses = ""  # it is not asked again
+    twins.until_final()
+    assert twins.counts(run) == {_S.FINISHED: 50}
+    assert (twins.ran_at(twins.alpha), twins.ran_at(twins.beta)) == (0, 50)
+    assert twins.alpha.world.commands.count("submit") == 1
+    assert twins.ledger.run(run).reason == ""
+
+
+def test_a_refusal_in_the_middle_leaves_alone_what_is_out_there(redis: Redis) -> None:
+    twins = Twins(redis, World(seed=1, slots=2), World(seed=2, slots=2))
+    run = twins.accept(jobs=60)
+    twins.steps(20.0, each=1.0)
+    twins.alpha.world.refuses = "the partition was removed"
+    twins.until_final()
+    assert twins.counts(run) == {_S.FINISHED: 60}
+    assert 0 < twins.ran_at(twins.alpha) < twins.ran_at(twins.beta)
+    assert not list(twins.faults())
+
+
+def test_jobs_that_every_cluster_refuses_fail_with_the_words_of_each(twins: Twins) -> None:
+    twins.alpha.world.refuses, twins.beta.world.refuses = "no such partition", "too many cores"
+    run = twins.accept(jobs=7)
+    twins.until_final()
+    record = twins.ledger.run(run)
+    assert (record.state, twins.counts(run)) == (RunState.FAILED, {_S.FAILED: 7})
+    words = {job.reason for _, job in twins.ledger.jobs(run)}
+    assert words == {"alpha: no such partition; beta: too many cores"}
+
+
+def test_what_only_the_refusing_cluster_is_left_for_fails_once_the_other_is_given_up(
+    twins: Twins,
+) -> None:
+    twins.alpha.world.refuses = "no such partition"
+    twins.beta.works = False
+    run = twins.accept(jobs=4)
+    twins.steps(30.0)
+    assert twins.counts(run) == {_S.PENDING: 4}
+    twins.ledger.abandon(run, BETA)
+    twins.until_final()
+    assert twins.counts(run) == {_S.FAILED: 4}
+
+
 def test_a_cluster_without_the_required_tags_claims_nothing(redis: Redis) -> None:
     twins = Twins(redis, profiles={BETA: {"tags": ["gpu"]}})
     run = twins.accept(jobs=20, header={"requires": ("gpu",)})

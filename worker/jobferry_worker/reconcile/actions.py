@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobferry_common.states import JobState
+
 if TYPE_CHECKING:
     from jobferry_common.ledger.records import Change, JobRecord
     from jobferry_common.names import AttemptKey, JobKey, RunId, SchedulerId
@@ -47,10 +49,11 @@ class CancelJobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelPending:
-    """Cancel what was not submitted yet of a run."""
+    """End what was not submitted yet of a run."""
 
     run: RunId
     reason: str
+    state: JobState = JobState.CANCELLED  #: or failed, where no cluster takes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

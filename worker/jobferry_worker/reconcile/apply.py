@@ -103,15 +103,15 @@ def _cancel_pending(p: Pass, action: actions.CancelPending) -> None:
         return
     for _ in range(_PAGES):
         page = p.ledger.jobs(action.run, states={JobState.PENDING}, count=_PAGE)
-        changes = [_cancelled(p, job, record, action.reason) for job, record in page]
+        changes = [_ended(p, record, job, action) for job, record in page]
         p.change(action.run, changes)
         kill_here("after-pending-cancelled")
         if len(page) < _PAGE:
             return
 
 
-def _cancelled(p: Pass, job: int, record: JobRecord, reason: str) -> Change:
-    ended = replace(record, state=JobState.CANCELLED, since=p.clock(), reason=reason)
+def _ended(p: Pass, record: JobRecord, job: int, action: actions.CancelPending) -> Change:
+    ended = replace(record, state=action.state, since=p.clock(), reason=action.reason)
     return Change(job=job, was=(record.state, record.attempt), record=ended, place=record.place)
 
 

@@ -2,6 +2,7 @@
 
 cancelled on request, or enough jobs finished   what is pending is cancelled; what is out is told to end
 failing (and not continue_on_failure)           what is pending is cancelled; what is out is left alone
+refused by each of the clusters that share it   what is pending fails; what is out is left alone
 every job final                                 finished, failed or cancelled
 """
 
@@ -38,6 +39,8 @@ def ends_of(run: RunId, view: RunView) -> Iterator[Action]:
     reason = why_not(view)
     if reason and view.count(JobState.PENDING):
         yield CancelPending(run=run, reason=reason)
+    elif view.record.refused and view.count(JobState.PENDING):
+        yield CancelPending(run=run, reason=view.record.refused, state=JobState.FAILED)
     if view.count(*_FINAL) == view.record.jobs:
         yield EndRun(run=run, was=view.record.state, state=_end(view), reason=_reason(view))
 

@@ -26,6 +26,7 @@ POINTS: Final = (
     "after-reserve",
     "after-submit",
     "after-ids",
+    "before-refuse",
     "after-cancel",
     "after-claims",
     "after-claimed",

@@ -2,7 +2,8 @@
 
 write files → reserve (pending → submitting, token) → submit command → queued, with ids
                                                       busy: pending again, a little later
-                                                      refused: failed, in the scheduler's words
+                                                      refused: failed, in the scheduler's words; of a run that
+                                                      clusters share, left to the others
                                                       no answer: stays submitting, is adopted or claimed later
 """
 
@@ -29,6 +30,7 @@ from jobferry_worker.reconcile import readback
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.moves import pending_again
 from jobferry_worker.reconcile.passes import UnreadableRun
+from jobferry_worker.reconcile.singly import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -206,12 +208,26 @@ def _refused(p: Pass, run: RunId, token: Token, jobs: Pending, words: str) -> No
         if p.facts.max_array < min(old, len(jobs)):
             _back(p, run, jobs, due=p.clock(), reason=words)
             return
+    logger.warning("%s refused: %s", run, words, extra={"action": "refused", "token": token})
+    if p.header(run).is_shared:
+        _back(p, run, jobs, due=p.clock(), reason=f"{p.name}: {words}")
+        _leave_to_others(p, run, words)
+        return
     changes = [
         _from_submitting(p, job, replace(record, state=JobState.FAILED, reason=words))
         for job, record in jobs
     ]
     p.change(run, changes)
-    logger.warning("%s refused: %s", run, words, extra={"action": "refused", "token": token})
+
+
+def _leave_to_others(p: Pass, run: RunId, words: str) -> None:
+    """This cluster never takes jobs of the run; another one may know the partition, or have larger nodes."""
+    kill_here("before-refuse")
+    p.lease.keep()
+    p.ledger.refuse(run, p.name, words)
+    p.changed += 1
+    p.others.update(name for name in p.ledger.run(run).targets if name != p.name)
+    say(p, run, f"{p.name} takes none of its jobs: {words}")
 
 
 def _back(p: Pass, run: RunId, jobs: Pending, *, due: float, reason: str) -> None:
@@ -231,7 +247,11 @@ def _from_submitting(p: Pass, job: int, record: JobRecord) -> Change:
 
 
 def _fail(p: Pass, run: RunId, jobs: Pending, words: str) -> None:
-    """What the user gave can never be submitted."""
+    """What the user gave can never be submitted; by another cluster's scheduler perhaps."""
+    logger.warning("%s cannot be submitted: %s", run, words, extra={"action": "refused"})
+    if p.header(run).is_shared:
+        _leave_to_others(p, run, words)
+        return
     changes = [
         Change(
             job=job,
@@ -242,7 +262,6 @@ def _fail(p: Pass, run: RunId, jobs: Pending, words: str) -> None:
         for job, record in jobs
     ]
     p.change(run, changes)
-    logger.warning("%s cannot be submitted: %s", run, words, extra={"action": "refused"})
 
 
 def _rest(p: Pass, run: RunId, size: int, words: str) -> None:

@@ -11,7 +11,7 @@ local names, shared = targets_of(run)
 if not shared then return {} end
 local ours = false
 for _, name in ipairs(names) do ours = ours or name == cluster end
-if not ours then return {} end
+if not ours or has_refused(run, cluster) then return {} end
 
 local silent = unanswered(run, names)
 if silent then return {'waits', silent} end

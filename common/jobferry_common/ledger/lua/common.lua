@@ -144,6 +144,11 @@ local function place_at(run, cluster, owner, score, turn, fresh, first)
   end
 end
 
+-- Whether a cluster said that it will never take what is in the pool of a shared run.
+local function has_refused(run, cluster)
+  return redis.call('HEXISTS', key('run', run, 'refused'), cluster) == 1
+end
+
 -- Puts a run where due() finds it, at each of its clusters.
 local function place(run)
   local f = redis.call('HMGET', key('run', run), 'state', 'owner', 'n:pending', 'turn', 'priority', 'held')
@@ -155,13 +160,14 @@ local function place(run)
     for _, cluster in ipairs(names) do fresh = fresh - claimed_by(run, cluster) end
   end
   for _, cluster in ipairs(names) do
-    local first = first_of(pool)
+    local refused = shared and has_refused(run, cluster)
+    local first = not refused and first_of(pool)
     if shared then
       local _, due = held_by(run, cluster)
       local own = first_of(due)
       first = own and (not first or own < first) and own or first
     end
-    place_at(run, cluster, f[2], rank(f[4], f[5]), f[4], open and fresh > 0, open and first)
+    place_at(run, cluster, f[2], rank(f[4], f[5]), f[4], open and fresh > 0 and not refused, open and first)
   end
 end
 
@@ -229,6 +235,20 @@ local function give_up_claims(run, cluster, all, known)
   if given > 0 then count_at(run, cluster, 'pending', 0 - given) end
   note_claims(run, cluster)
   return given
+end
+
+-- Once every cluster of a shared run refused it, what is pending fails: each of them is to see to that.
+local function judge_refused(run)
+  local names = targets_of(run)
+  for _, cluster in ipairs(names) do
+    if not has_refused(run, cluster) then return end
+  end
+  local words = {}
+  for _, cluster in ipairs(names) do
+    words[#words + 1] = cluster .. ': ' .. redis.call('HGET', key('run', run, 'refused'), cluster)
+    redis.call('SADD', key('judge', cluster), run)
+  end
+  redis.call('HSET', key('run', run), 'refused', table.concat(words, '; '))
 end
 
 -- A broker that was restarted may have forgotten a claim: nothing more of a shared run from before is claimed or

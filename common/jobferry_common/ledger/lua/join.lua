@@ -12,6 +12,7 @@ end
 if redis.call('HEXISTS', key('run', run, 'places'), cluster) == 1 then return 0 end -- it was given up
 redis.call('HSET', key('run', run), 'targets', head[3] .. ',' .. cluster)
 redis.call('ZADD', key('open', cluster), head[4], run)
+redis.call('HDEL', key('run', run), 'refused')
 wait_at({cluster}, tonumber(head[2]))
 if redis.call('HGET', key('run', run), 'cancel') == '1' then redis.call('SADD', key('cancel', cluster), run) end
 place(run)

@@ -19,6 +19,7 @@ redis.call('HSET', key('run', run), 'targets', table.concat(left, ','), 'cluster
 redis.call('ZREM', key('open', cluster), run)
 for _, set in ipairs({'judge', 'cancel'}) do redis.call('SREM', key(set, cluster), run) end
 wait_at({cluster}, 0 - tonumber(f[3] or 0))
+judge_refused(run)
 place(run)
 tell_run(run, now, 'cluster ' .. cluster .. ' was given up')
 return #left
