@@ -228,6 +228,26 @@ def test_while_one_slurm_is_silent_the_other_does_what_it_did_not_submit(
 
 
 @pytest.mark.needs("slurm")
+def test_a_slurm_that_was_given_up_ends_its_jobs_and_is_cleaned_once_it_is_back(
+    slurms: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    work = make_work(*[f"case $PWD in *alpha*) sleep 600;; esac; {COPY}"] * 8)
+    handle = slurms.submit(work.submission(cluster=BOTH))
+    wait_until(slurm.queue, "alpha's Slurm has jobs", limit=PATIENCE)
+    finished(handle, 1)
+    slurm.pause()
+    try:
+        assert handle.abandon("alpha")
+        assert handle.result(PATIENCE).ok
+    finally:
+        slurm.resume()
+    assert work.everything_came_back()
+    wait_until(lambda: not slurm.queue(), "alpha's jobs are ended", limit=PATIENCE)
+    left = tmp_path / "root of alpha" / handle.id
+    wait_until(lambda: not left.exists(), "its directory is removed", limit=PATIENCE)
+
+
+@pytest.mark.needs("slurm")
 def test_a_worker_that_is_killed_holds_up_only_what_it_submitted(
     slurms: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work]
 ) -> None:

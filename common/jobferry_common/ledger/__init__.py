@@ -38,6 +38,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `any` | set | open runs that any cluster may join |
 | `claimed:<cluster>` | set | runs of which it has claimed jobs that it has not submitted |
 | `judge:<cluster>` | set | open runs in which a job failed or was cancelled, or in which nothing is left to do |
+| `strays:<cluster>` | hash | run that was given up there → tokens that its scheduler may still have |
 | `cancel:<cluster>` | set | open runs that somebody wants cancelled |
 | `doubted:<cluster>` | hash | open run of which the broker may have forgotten steps → `read` back, or `unread` |
 | `collect:<cluster>` | set | runs that have something in `run:<run>:collect` |

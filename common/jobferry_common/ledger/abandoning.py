@@ -3,7 +3,7 @@
     ledger.abandon(run, "hpc1")       # 12: so many jobs that hpc1 had are free for others
 
 A job that was out gets another attempt elsewhere, and what the cluster says of the old one is refused from now on. It
-may still run there: nobody can know.
+may still run there, until the cluster answers again: then its worker ends it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from jobferry_common.ledger.findings import FindingsPart
 from jobferry_common.ledger.flight import FlightPart
 from jobferry_common.ledger.records import Change
 from jobferry_common.ledger.sharing import SharingPart
-from jobferry_common.names import ClusterName, SchedulerId, Token
+from jobferry_common.names import ClusterName, RunId, SchedulerId, Token
 from jobferry_common.states import JobState, Outcome, ResultsState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobferry_common.ledger.records import JobInFlight, JobRecord, RunRecord
-    from jobferry_common.names import RunId
 
 _AT_ONCE: Final = 500
 _FINAL: Final = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
@@ -54,6 +53,33 @@ class AbandonPart(FlightPart, SharingPart, FindingsPart):
             self._cancel_rest(run)
         self._deliver_nothing(run, cluster, shared=bool(self.run(run).targets))
         return freed
+
+    def strays(self, cluster: ClusterName) -> dict[RunId, list[Token]]:
+        """Return the runs that were given up at a cluster, with the tokens that its scheduler may still have."""
+        found = self.ask("HGETALL", self.key("strays", cluster))
+        return {
+            RunId(run): [Token(one) for one in text.split(",") if one]
+            for run, text in sorted(found.items())
+        }
+
+    def has_strays(self, run: RunId, cluster: ClusterName) -> bool:
+        """Tell whether something of a run that was given up there may still run at a cluster."""
+        return bool(self.ask("HEXISTS", self.key("strays", cluster), run))
+
+    def come_back(self, run: RunId, cluster: ClusterName) -> bool:
+        """Note that nothing of a run is left at the scheduler of a cluster that was given up.
+
+        Results that were left there come after all, if the run still waits for others; and the cluster's directory is
+        removed as the run's policy says.
+
+        Returns:
+            False if the ledger holds the run no more: its directory is to be removed, then call `forget_strays`.
+        """
+        return bool(self.call("come_back", run, cluster))
+
+    def forget_strays(self, run: RunId, cluster: ClusterName) -> None:
+        """Note that nothing of a run that the ledger does not hold is left at a cluster."""
+        self.ask("HDEL", self.key("strays", cluster), run)
 
     def _free(self, run: RunId, cluster: ClusterName, *, again: bool) -> int:
         flying = [job for job in self.flight(cluster) if job.key.run == run]

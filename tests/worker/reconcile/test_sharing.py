@@ -9,7 +9,7 @@ import pytest
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile import killpoints
 from tests.simulation.bench import Crash
-from tests.simulation.fakes import ALPHA
+from tests.simulation.fakes import ALPHA, ROOT
 from tests.simulation.twins import BETA, Twins
 from tests.simulation.world import Chances, World
 
@@ -210,6 +210,79 @@ def test_what_only_the_refusing_cluster_is_left_for_fails_once_the_other_is_give
     twins.ledger.abandon(run, BETA)
     twins.until_final()
     assert twins.counts(run) == {_S.FAILED: 4}
+
+
+def abandon_alpha(twins: Twins, **header: Any) -> tuple[Any, int]:
+    """Have alpha fall silent with jobs of a run, and give them up; return the run, and how many there were."""
+    run = twins.accept(jobs=30, **header)
+    twins.steps(4.0, each=1.0)
+    twins.alpha.world.reachable = False
+    return run, twins.ledger.abandon(run, ALPHA)
+
+
+def alive(twins: Twins) -> list[str]:
+    return [one.id for one in twins.alpha.world.elements.values() if one.state != "ended"]
+
+
+def test_what_was_given_up_is_ended_once_the_cluster_is_back(redis: Redis) -> None:
+    twins = Twins(redis, World(seed=1, slots=4, longest=9000.0), World(seed=2))
+    run, given_up = abandon_alpha(twins)
+    assert given_up
+    twins.until_final()
+    assert twins.counts(run) == {_S.FINISHED: 30}
+    assert alive(twins)
+    assert twins.ledger.places(run)[ALPHA] == "given up"
+    twins.alpha.world.reachable = True
+    twins.steps(300.0)
+    assert not alive(twins)
+    assert twins.ledger.strays(ALPHA) == {}
+    assert twins.ledger.places(run)[ALPHA] == "remote"
+    assert run in twins.ledger.collectable(ALPHA)
+    asked = twins.alpha.world.commands.count("list")
+    twins.steps(100.0)
+    assert twins.alpha.world.commands.count("list") == asked
+
+
+def test_only_what_was_given_up_is_ended_there(twins: Twins) -> None:
+    _, given_up = abandon_alpha(twins)
+    assert given_up
+    other = twins.accept(jobs=20)
+    twins.alpha.world.reachable = True
+    twins.until_final()
+    assert twins.counts(other) == {_S.FINISHED: 20}
+    assert sum(twins.ledger.by_cluster(other)[ALPHA].values()) > 0
+    assert not [record for _, record in twins.ledger.jobs(other) if record.attempt > 1]
+
+
+def test_a_directory_of_a_run_that_was_forgotten_goes_when_its_cluster_is_back(
+    redis: Redis,
+) -> None:
+    twins = Twins(redis, World(seed=1, slots=4, longest=9000.0), World(seed=2))
+    run, _ = abandon_alpha(twins)
+    twins.until_final()
+    twins.ledger.forget(run)
+    twins.alpha.world.reachable = True
+    assert [path for path in twins.alpha.world.files if run in path]
+    twins.steps(300.0)
+    assert not alive(twins)
+    assert not [path for path in twins.alpha.world.files if path.startswith(f"{ROOT}/{run}/")]
+    assert twins.ledger.strays(ALPHA) == {}
+
+
+def test_a_submit_command_that_ends_after_the_cluster_was_given_up_leaves_no_job(
+    redis: Redis,
+) -> None:
+    worlds = World(seed=1, chances=Chances(submit_delayed=1.0), longest=9000.0), World(seed=2)
+    twins = Twins(redis, *worlds)
+    run = twins.accept(jobs=8)
+    twins.step()
+    assert twins.alpha.world.delayed
+    assert twins.ledger.abandon(run, ALPHA)
+    twins.steps(300.0)
+    assert twins.alpha.world.elements == {} or not alive(twins)
+    assert not twins.alpha.world.delayed
+    assert twins.ledger.strays(ALPHA) == {}
+    assert twins.counts(run) == {_S.FINISHED: 8}
 
 
 def test_a_cluster_without_the_required_tags_claims_nothing(redis: Redis) -> None:

@@ -103,6 +103,55 @@ def test_results_of_one_cluster_are_brought_and_cleaned_while_another_still_work
     assert seen == [ResultsState.REMOTE, ResultsState.DELIVERED]
 
 
+def test_results_that_stayed_at_a_cluster_come_and_its_directory_goes_once_it_is_back(
+    world: World,
+) -> None:
+    ledger, run = world.ledger, world.run
+    claim(ledger, run, ALPHA, 2)
+    world.stage()
+    reserve(ledger, run, ALPHA, [0, 1])
+    world.base("task.0/out").write_text("out of 0\n")
+    move(ledger, run, 0, JobState.EXITED, JobState.FINISHED)
+    ledger.abandon(run, ALPHA)
+    assert "results of 1 jobs stay at alpha" in ledger.lack(run)
+    world.collect()
+    assert world.base().exists()
+    assert ledger.come_back(run, ALPHA)
+    assert ledger.lack(run) == ""
+    take(ledger, run, BETA, 2)
+    reserve(ledger, run, BETA, [1, 2])
+    for job in (1, 2):
+        move(ledger, run, job, JobState.EXITED, JobState.FINISHED)
+    world.end()
+    world.collect()
+    assert (world.source / "task.0" / "out").read_text() == "out of 0\n"
+    assert not world.base().exists()
+    assert ledger.places(run) == {ALPHA: "cleaned", BETA: "remote"}
+
+
+def test_of_a_run_that_is_delivered_only_the_directory_goes_once_the_cluster_is_back(
+    world: World,
+) -> None:
+    ledger, run = world.ledger, world.run
+    claim(ledger, run, ALPHA, 1)
+    world.stage()
+    reserve(ledger, run, ALPHA, [0])
+    ledger.abandon(run, ALPHA)
+    take(ledger, run, BETA, 3)
+    reserve(ledger, run, BETA, [0, 1, 2])
+    for job in range(3):
+        move(ledger, run, job, JobState.EXITED, JobState.FINISHED)
+    world.end()
+    ledger.place_results(run, BETA, "delivered")
+    world.base("task.0/out").write_text("of the attempt that was given up\n")
+    assert world.record.results is ResultsState.DELIVERED
+    assert ledger.come_back(run, ALPHA)
+    world.collect()
+    assert not world.base().exists()
+    assert not world.back("task.0/out")
+    assert ledger.collectable(ALPHA) == []
+
+
 def test_what_was_given_up_is_left_alone(world: World) -> None:
     claim(world.ledger, world.run, ALPHA, 1)
     world.stage()

@@ -39,6 +39,7 @@ from jobferry_worker.reconcile.root import prove_root
 from jobferry_worker.reconcile.same import prove_scheduler
 from jobferry_worker.reconcile.sharing import look_at_peers, to_stage, with_shared
 from jobferry_worker.reconcile.snapshot import OUT
+from jobferry_worker.reconcile.strays import end_strays
 from jobferry_worker.reconcile.unreached import cancel_unsubmitted
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
     read_back(p)
     answer_for_shared(p)
     look_at_peers(p)
+    end_strays(p)
     if (quiet := p.memory.quiet) and quiet.holds(p):
         return _quiet_report(p, quiet)
     looked = mass = False

@@ -28,6 +28,7 @@ POINTS: Final = (
     "after-ids",
     "before-refuse",
     "after-cancel",
+    "after-strays",
     "after-claims",
     "after-claimed",
     "after-changes",

@@ -42,13 +42,23 @@ def is_due(p: Pass, flight: Iterable[JobInFlight]) -> bool:
     return now >= p.memory.look_at and p.trouble is None
 
 
+def listed(p: Pass) -> Listing:
+    """Return all that the scheduler has of our jobs.
+
+    Raises:
+        SchedulerError, HostUnreachable: it cannot be asked.
+    """
+    scheduler = p.cluster.scheduler
+    argv = scheduler.listing(p.cluster.host.user())
+    known = p.facts.cluster  # before the command: it may bring what the command needs
+    return scheduler.parse_listing(p.command(argv), known)
+
+
 def look(p: Pass) -> Look | None:
     """Ask for the listing; None, and a trouble of the pass, when there is no answer."""
     scheduler = p.cluster.scheduler
     try:
-        argv = scheduler.listing(p.cluster.host.user())
-        known = p.facts.cluster  # before the command: it may bring what the command needs
-        told = scheduler.parse_listing(p.command(argv), known)
+        told = listed(p)
     except (SchedulerError, HostUnreachable) as error:
         p.memory.note_silence()
         p.trouble = error

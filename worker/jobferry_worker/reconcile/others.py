@@ -20,6 +20,9 @@ class MemoryOfOthers:
         self.told_all = ""
         self.asked_since: dict[str, float] = {}
         self.answer_at = 0.0
+        #: runs that were given up here: since when this worker knows; when the scheduler is asked about them next
+        self.strays_since: dict[RunId, float] = {}
+        self.strays_at = 0.0
         #: open runs that any cluster may join, and that were looked at
         self.joined: set[RunId] = set()
         #: since when work of a shared run is left to a better liked cluster

@@ -21,6 +21,7 @@ from jobferry_common.names import AttemptKey, RunId, SchedulerId, Token
 from jobferry_common.schedulers.base import Listing
 from jobferry_common.scripts.records import WorkerClaim, parse_claim
 from jobferry_common.states import JobState, RunState
+from jobferry_worker.reconcile import listing
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.moves import pending_again
 from jobferry_worker.reconcile.passes import UnreadableRun
@@ -83,7 +84,7 @@ def agrees(p: Pass, run: RunId) -> bool:
     told = Listing(jobs={})
     if doubt == _UNREAD:
         _claimed(p, p.layout(run))  # while that is not possible, the scheduler need not be asked
-        told = _listing(p)
+        told = listing.listed(p)
     return not _compare(p, run, told)
 
 
@@ -118,7 +119,7 @@ def answer_for_shared(p: Pass) -> None:
     if now - since <= p.patience.settle or now < memory.answer_at:
         return
     memory.answer_at = now + p.timings.look_seconds
-    told = _listing(p)
+    told = listing.listed(p)
     for run in runs:
         try:
             _compare(p, run, told)
@@ -131,15 +132,8 @@ def answer_for_shared(p: Pass) -> None:
     kill_here("after-readback")
 
 
-def _listing(p: Pass) -> Listing:
-    scheduler = p.cluster.scheduler
-    argv = scheduler.listing(p.cluster.host.user())
-    known = p.facts.cluster  # before the command: it may bring what the command needs
-    return scheduler.parse_listing(p.command(argv), known)
-
-
 def _read_back(p: Pass, runs: Iterable[RunId]) -> None:
-    told = _listing(p)
+    told = listing.listed(p)
     listed = {_run_of(token) for token in told.tokens}
     for run in runs:
         try:

@@ -99,6 +99,8 @@ def rest_from(ledger: Ledger, cluster: Cluster, run: RunId, settings: Settings) 
 
 def is_over(ledger: Ledger, record: RunRecord, at: ClusterName | None) -> bool:
     """Tell whether nothing of a run can come to pass any more: not even of jobs that outlive its failure."""
+    if at is None and ledger.has_strays(record.id, record.cluster):
+        return False  # they were given up, and may still write
     counts = record.counts if at is None else ledger.by_cluster(record.id).get(at, {})
     return record.state.is_final and not any(
         count for state, count in counts.items() if state.is_in_flight

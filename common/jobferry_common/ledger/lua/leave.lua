@@ -3,12 +3,33 @@
 local run, cluster, now = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('EXISTS', key('run', run)) == 0 then return unknown(run) end
 local names, shared = targets_of(run)
-if not shared then return names[1] == cluster and 0 or -1 end
+
+-- Its scheduler may have these: once it answers again, they are ended there, and what lies there is removed.
+local function note_strays()
+  local all, tokens = redis.call('HGETALL', key('tokens', cluster)), {}
+  for i = 1, #all, 2 do
+    if string.sub(all[i + 1], 1, #run + 1) == run .. '|' then tokens[#tokens + 1] = all[i] end
+  end
+  local known = redis.call('HGET', key('strays', cluster), run)
+  if known and known ~= '' then tokens[#tokens + 1] = known end
+  redis.call('HSET', key('strays', cluster), run, table.concat(tokens, ','))
+end
+
+if not shared then
+  if names[1] ~= cluster then return -1 end
+  note_strays()
+  return 0
+end
 local left = {}
 for _, name in ipairs(names) do
   if name ~= cluster then left[#left + 1] = name end
 end
-if #left == #names then return redis.call('HEXISTS', key('run', run, 'places'), cluster) == 1 and #left or -1 end
+if #left == #names then
+  if redis.call('HEXISTS', key('run', run, 'places'), cluster) == 0 then return -1 end
+  note_strays()
+  return #left
+end
+note_strays()
 give_up_claims(run, cluster, true)
 redis.call('HSET', key('run', run, 'places'), cluster, 'given up')
 -- the last one stays its target, so that somebody still sees to its end
