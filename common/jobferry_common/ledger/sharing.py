@@ -40,6 +40,13 @@ class ClaimWaits(JobferryError):  # noqa: N818 - reads better than ...Error
         )
         self.cluster = cluster
 
+    def advice(self, run: RunId) -> str:
+        """Return what a run that waits for this is to say."""
+        return (
+            f"waits: {self}; start its worker, or give up what it has: "
+            f"jobferry abandon {run} --cluster {self.cluster}"
+        )
+
 
 class SharingPart(RunsPart):
     """Claims, and how a shared run is spread."""
@@ -143,6 +150,11 @@ class SharingPart(RunsPart):
         return [
             run for run, (targets, born), read in rows if targets and broker not in (born, read)
         ]
+
+    def unread(self, run: RunId) -> ClaimWaits | None:
+        """Return why nobody can say yet which jobs of a run are really pending; None if all is known."""
+        silent = self.call("unread", run)
+        return ClaimWaits(silent) if silent else None
 
     def answer(self, run: RunId, cluster: ClusterName, *, broker: str) -> None:
         """Note that a cluster has said, under this broker, what it has of a run."""

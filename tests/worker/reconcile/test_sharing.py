@@ -390,3 +390,49 @@ def test_a_worker_that_is_killed_anywhere_loses_nothing_that_is_shared(
     assert not list(twins.faults())
     for run in runs[:2]:
         assert set(twins.counts(run)) <= {_S.FINISHED, _S.FAILED}
+
+
+def forget_since(twins: Twins, backup: dict[Any, Any], run: Any) -> None:
+    """Have the broker come back with what it was, under another run id."""
+    fences: Any = twins.redis.get("jobferry:fences")
+    twins.redis.flushall()
+    for key, value in backup.items():
+        twins.redis.restore(key, 0, value)
+    twins.redis.set("jobferry:fences", fences)
+    twins.redis.hset(f"jobferry:run:{run}", "born", "another broker")
+    twins.redis.delete(f"jobferry:run:{run}:read")
+    for side in twins.sides.values():
+        twins.redis.delete(f"jobferry:lease:{side.cluster.lease}")
+        twins.redis.hset("jobferry:accounts", side.cluster.lease, "another broker")
+        side.restart()
+
+
+@pytest.mark.parametrize("rests", [False, True])
+def test_what_another_cluster_may_have_is_not_cancelled_before_it_has_said_so(
+    redis: Redis, rests: bool
+) -> None:
+    twins = Twins(redis, World(seed=1, slots=1), World(seed=2, slots=1, longest=9000.0))
+    twins.steps(10.0)
+    twins.alpha.brings = not rests
+    run = twins.accept(jobs=6, header={"targets": (BETA, ALPHA)})
+    backup = {key: redis.dump(key) for key in redis.keys("*")}
+    twins.steps(5.0, each=1.0)
+    out = len(twins.ledger.flight(BETA))
+    assert out
+    forget_since(twins, backup, run)
+    twins.beta.works = False
+    if rests:  # it has seen that it has nothing, and cannot be reached any more
+        twins.steps(10.0)
+        twins.alpha.world.reachable = False
+    twins.ledger.wish_cancel(run)
+    twins.steps(400.0)
+    record = twins.ledger.run(run)
+    assert not record.state.is_final
+    assert "cluster beta has not yet told what it has" in record.reason
+    assert f"jobferry abandon {run} --cluster beta" in record.reason
+    twins.beta.works = twins.alpha.world.reachable = True
+    twins.until_final()
+    assert twins.ledger.run(run).state is RunState.CANCELLED
+    assert twins.counts(run)[_S.CANCELLED] >= 4
+    for side in twins.sides.values():
+        assert not [one for one in side.world.elements.values() if one.state != "ended"]

@@ -90,6 +90,11 @@ def agrees(p: Pass, run: RunId) -> bool:
 
 def may_end_pending(p: Pass, run: RunId) -> bool:
     """Return True when the pending jobs of a run are really pending; otherwise it waits, and says why."""
+    if silent := p.ledger.unread(
+        run
+    ):  # another cluster of the run may have what the ledger calls pending
+        say(p, run, silent.advice(run))
+        return False
     if p.ledger.doubt_of(p.name, run) is None:
         return True
     try:

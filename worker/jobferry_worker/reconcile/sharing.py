@@ -11,6 +11,7 @@ from jobferry_common.ledger.sharing import ClaimWaits
 from jobferry_common.messages import is_inline
 from jobferry_worker.reconcile.claims import is_liked_elsewhere
 from jobferry_worker.reconcile.killpoints import kill_here
+from jobferry_worker.reconcile.singly import say
 
 if TYPE_CHECKING:
     from jobferry_common.names import RunId
@@ -89,9 +90,7 @@ def claim_jobs(p: Pass, action: ClaimJobs) -> None:
     try:
         jobs = p.ledger.claim(action.run, p.name, action.limit, fence=p.lease.fence, now=p.clock())
     except ClaimWaits as error:
-        if action.run not in p.memory.complained:
-            p.memory.complained.add(action.run)
-            p.ledger.change_run(action.run, reason=_advice(error, action.run), fence=p.lease.fence)
+        say(p, action.run, error.advice(action.run))
         return
     except UnknownId as error:
         logger.warning("%s", error, extra={"action": "claim-jobs"})
@@ -100,10 +99,3 @@ def claim_jobs(p: Pass, action: ClaimJobs) -> None:
     if jobs:
         logger.info("Claimed %d jobs of %s.", len(jobs), action.run, extra={"action": "claim-jobs"})
     kill_here("after-claimed")
-
-
-def _advice(error: ClaimWaits, run: RunId) -> str:
-    return (
-        f"waits: {error}; start its worker, or give up what it has: "
-        f"jobferry abandon {run} --cluster {error.cluster}"
-    )

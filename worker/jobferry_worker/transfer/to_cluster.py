@@ -86,6 +86,8 @@ def _is_final(error: StagingError, move: Move, settings: Settings) -> bool:
 
     The whole directory may be on a file system that is not mounted now: that is given some time.
     """
+    if move.at is not None and move.ledger.unread(move.run):
+        return False  # what the ledger calls pending may be out at another cluster
     if not Path(move.header.source).is_dir():
         if move.at is not None:  # another cluster may see it
             return False
