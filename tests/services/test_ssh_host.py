@@ -7,15 +7,17 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import paramiko
 import pytest
+from paramiko.buffered_pipe import BufferedPipe
+from paramiko.pipe import PosixPipe
 
 from jobferry_common.errors import HostUnreachable
 from jobferry_common.files import NewFile
 from jobferry_worker.hosts.ssh import SshHost
-from jobferry_worker.hosts.ssh.channel import open_session
+from jobferry_worker.hosts.ssh.channel import Wire, open_session
 from jobferry_worker.hosts.streams import TIMED_OUT
 from tests.testbed.link import Link
 from tests.testbed.processes import lives, wait_until
@@ -150,6 +152,44 @@ def test_a_flood_is_bounded(host: SshHost, monkeypatch: pytest.MonkeyPatch) -> N
         assert (done.exit_code, done.stdout) == (TIMED_OUT, "")
         assert "more than 1 MiB" in done.stderr
     wait_until(lambda: not lives(shell), "its shell is gone")
+
+
+@pytest.fixture
+def fed_after_its_end(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A pipe of paramiko's is only known to be closed after more output came; then the event is set."""
+    more = threading.Event()
+    feed: Callable[..., None] = BufferedPipe.feed
+
+    def fed(self: Any, data: bytes) -> None:
+        try:
+            feed(self, data)
+        finally:
+            more.set()
+
+    def close(self: Any) -> None:
+        os.close(self._wfd)
+        more.clear()
+        more.wait(60)
+        os.close(self._rfd)
+        self._closed = True
+
+    monkeypatch.setattr(BufferedPipe, "feed", fed)
+    monkeypatch.setattr(PosixPipe, "close", close)
+    return more
+
+
+def test_a_channel_that_is_closed_while_output_comes_does_not_end_the_connection(
+    sshd: SshServer, fed_after_its_end: threading.Event
+) -> None:
+    link = Link(sshd)
+    wire = Wire(open_session(link.transport(), timeout=60))
+    wire.channel.exec_command("while echo more; do sleep 0.05; done")
+    wait_until(lambda: wire.take() or wire.stdout, "it prints")
+    wire.close()
+    assert fed_after_its_end.is_set()
+    open_session(link.transport(), timeout=60).close()
+    assert link.opened == 1
+    link.close()
 
 
 def test_much_output_and_much_input_at_once(host: SshHost) -> None:

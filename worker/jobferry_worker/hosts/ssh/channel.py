@@ -9,6 +9,7 @@ wire.stdout, wire.stderr                                                      # 
 from __future__ import annotations
 
 import select
+import threading
 import time
 from contextlib import suppress
 from typing import Final, cast
@@ -108,6 +109,12 @@ class Wire:
         return size
 
     def close(self) -> None:
-        """Close the channel; the far side sees the end of its stdin."""
+        """Close the channel; the far side sees the end of its stdin.
+
+        paramiko would close the pipe behind `fileno` while its own thread may write into it, as output still comes:
+        that error would end the connection, and with it what all others do. So nothing is told to the pipe any more.
+        """
+        for buffer in (self.channel.in_buffer, self.channel.in_stderr_buffer):
+            buffer.set_event(threading.Event())
         with suppress(OSError, EOFError):
             self.channel.close()
