@@ -141,6 +141,7 @@ class FakeHost:
     """The `Host` of a world."""
 
     name = "the far side"
+    silence_seconds = 0.0
 
     def __init__(self, world: World) -> None:
         self.world = world

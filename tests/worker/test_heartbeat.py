@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common import messages
+from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.settings import Settings, Timings
 from jobferry_worker.heartbeat import STUCK, Heartbeat
 from jobferry_worker.service import Service
@@ -17,7 +18,22 @@ if TYPE_CHECKING:
     from redis import Redis
 
 QUEUE = "jobferry.alpha"
-SETTINGS = Settings(timings=Timings(lease_seconds=30, command_seconds=60))
+SETTINGS = Settings(
+    timings=Timings(lease_seconds=30, command_seconds=60),
+    clusters={
+        "alpha": ClusterProfile.load_from_dict(
+            {"batch_type": "Shell", "context_type": "Local", "remote_root": "/nowhere"}
+        ),
+        "far": ClusterProfile.load_from_dict(
+            {
+                "batch_type": "Shell",
+                "context_type": "SSH",
+                "remote_root": "/nowhere",
+                "remote_profile": {"hostname": "nobody.invalid"},
+            }
+        ),
+    },
+)
 
 
 @pytest.fixture
@@ -45,7 +61,32 @@ def test_a_pass_that_does_not_end_is_noticed(service: Service) -> None:
     assert service.heartbeat.stuck(time.monotonic() + 100) is None
     reason = service.heartbeat.stuck(time.monotonic() + 200)
     assert reason is not None
-    assert "alpha has not ended" in reason
+    assert "alpha has not gone on for 200 s" in reason
+
+
+def test_a_pass_that_takes_steps_does_not_hang(service: Service) -> None:
+    served = service.of("alpha")
+    served.turn.since = begun = time.monotonic()
+    served.cluster().stepped = begun + 150
+    assert service.heartbeat.stuck(begun + 300) is None
+    reason = service.heartbeat.stuck(begun + 340)
+    assert reason is not None
+    assert "for 190 s" in reason
+
+
+def test_who_waits_for_a_host_that_does_not_answer_does_not_hang(service: Service) -> None:
+    heartbeat = Heartbeat(service)
+    heartbeat.serve([QUEUE])
+    messages.send(service.redis, SETTINGS, messages.ADVANCE, ["alpha"])
+    served = service.of("far")
+    served.turn.since = begun = time.monotonic()
+    assert heartbeat.stuck(begun) is None
+    assert served.cluster().host.silence_seconds > 60
+    patience = 180 + served.silence_seconds
+    assert heartbeat.stuck(begun + patience - 1) is None
+    assert "far has not gone on" in (heartbeat.stuck(begun + patience + 1) or "")
+    served.turn.since = None
+    assert "none has arrived here" in (heartbeat.stuck(begun + patience + 1) or "")
 
 
 def test_a_deaf_worker_is_noticed_and_one_that_hears_is_not(service: Service) -> None:

@@ -62,6 +62,8 @@ class Cluster:
         self._find_root = root
         self.budget = budget
         self.memory = Memory()
+        #: `time.monotonic()` of the last step of a pass: one that takes steps does not hang
+        self.stepped = 0.0
         self._settings = settings
         #: through what files travel where producers share no file system with this worker
         self.depot = settings.depot

@@ -1,8 +1,9 @@
 """Signs of life of a worker process, and its end when it does no work any more.
 
 Every few seconds the process says at the broker which queues it serves. It ends itself, so that its supervisor
-starts it afresh, when a pass does not end, or when messages wait while none arrives here: both have been seen after
-a broken connection or on a hung file system, while the worker still answered a ping.
+starts it afresh, when a pass does not go on, or when messages wait while none arrives here: both have been seen after
+a broken connection or on a hung file system, while the worker still answered a ping. A host that does not answer is
+no reason: the pass that waits for it ends by itself, and says so.
 """
 
 from __future__ import annotations
@@ -97,13 +98,16 @@ class Heartbeat:
 
     def stuck(self, now: float) -> str | None:
         """Return why this worker is of no use any more."""
-        for served in self._service.served():
-            since = served.turn.since
-            if since is not None and now - since > self._limit:
-                return f"a pass over {served.name} has not ended for {now - since:.0f} s"
-        return next(filter(None, (self._deaf(queue, now) for queue in self._queues)), None)
+        serving = self._service.served()
+        for served in serving:
+            since = served.stalled_since()
+            if since is not None and now - since > self._limit + served.silence_seconds:
+                return f"a pass over {served.name} has not gone on for {now - since:.0f} s"
+        # threads that wait for a silent host take no messages meanwhile
+        limit = self._limit + max((served.silence_seconds for served in serving), default=0.0)
+        return next(filter(None, (self._deaf(queue, now, limit) for queue in self._queues)), None)
 
-    def _deaf(self, queue: str, now: float) -> str | None:
+    def _deaf(self, queue: str, now: float, limit: float) -> str | None:
         service = self._service
         try:
             waiting = messages.waiting(service.redis, service.settings, queue)
@@ -113,6 +117,6 @@ class Heartbeat:
             self._ignored.pop(queue, None)
             return None
         since = max(self._ignored.setdefault(queue, now), service.taken.get(queue, 0.0))
-        if now - since <= self._limit:
+        if now - since <= limit:
             return None
         return f"messages wait in {queue}, and none has arrived here for {now - since:.0f} s"

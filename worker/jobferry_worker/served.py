@@ -67,6 +67,17 @@ class Served:
                 self._cluster = open_cluster(self.name, profile, self._service.settings)
             return self._cluster
 
+    def stalled_since(self) -> float | None:
+        """Return since when a pass takes no step, by `time.monotonic()`; None while there is no pass."""
+        since, cluster = self.turn.since, self._cluster
+        return since if since is None or cluster is None else max(since, cluster.stepped)
+
+    @property
+    def silence_seconds(self) -> float:
+        """How long a step may wait for a host that does not answer: then it ends, as a look that failed."""
+        cluster = self._cluster
+        return 0.0 if cluster is None else cluster.host.silence_seconds
+
     def look(self) -> None:
         """Make a pass, or have the one that runs repeated; then see to what it found to be moved."""
         for _ in range(_ROUNDS):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobferry_common.errors import BadInput, Problem, StagingError
+from jobferry_common.errors import BadInput, HostUnreachable, Problem, StagingError
 from jobferry_common.schedulers.base import Completed
 from jobferry_common.states import JobState, Outcome, RunState
 from jobferry_worker.reconcile import killpoints
@@ -102,6 +102,24 @@ def test_an_outage_changes_nothing_and_the_cluster_resumes_by_itself(bench: Benc
     bench.until_final()
     bench.steps(300)
     assert bench.state(run) is RunState.FINISHED
+    assert bench.ledger.cluster(ALPHA).paused == ""
+
+
+@pytest.mark.parametrize(("waited", "tells"), [(5.0, False), (25.0, True)])
+def test_who_waited_long_for_an_answer_tells_it_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, waited: float, tells: bool
+) -> None:
+    def reach(host: FakeHost) -> None:
+        host.world.tick(waited)
+        msg = "the far side stopped answering"
+        raise HostUnreachable(msg)
+
+    bench.accept()
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeHost, "_reach", reach)
+        bench.advance()
+        assert ("stopped answering" in bench.ledger.cluster(ALPHA).paused) is tells
+    bench.until_final()
     assert bench.ledger.cluster(ALPHA).paused == ""
 
 

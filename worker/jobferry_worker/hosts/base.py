@@ -35,6 +35,8 @@ class Host(Protocol):
 
     #: for messages: "this machine", "alice@login.hpc1:22"
     name: str
+    #: seconds after which any call has told that nothing comes from there, besides the limit of a command
+    silence_seconds: float
 
     def run(
         self,

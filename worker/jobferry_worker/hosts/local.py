@@ -55,6 +55,8 @@ class LocalHost:
     """The machine on which the worker runs."""
 
     name = "this machine"
+    #: a call here either returns or hangs for good, as on a dead file system
+    silence_seconds = 0.0
 
     def __init__(self) -> None:
         self._timeout = shutil.which("timeout")

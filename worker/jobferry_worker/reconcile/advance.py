@@ -91,8 +91,8 @@ def advance(
     Raises:
         BrokerUnreachable: the broker does not answer. Everything else that fails is noted on the cluster.
     """
-    record = _record(ledger, cluster)
-    rest = health.is_resting(record, clock(), settings.timings)
+    record, began = _record(ledger, cluster), clock()
+    rest = health.is_resting(record, began, settings.timings)
     if rest and not ledger.cancel_wishes(cluster.name):
         return Report(next_look=rest)
     lease = Lease.take(ledger, cluster.lease, settings.timings.lease)
@@ -119,7 +119,7 @@ def advance(
         except BrokerUnreachable:
             raise
         except (HostUnreachable, SchedulerError, StagingError) as error:
-            return Report(next_look=health.failed(ledger, record, error, clock(), settings.timings))
+            return Report(next_look=health.failed(p, record, error, began=began))
 
 
 def _record(ledger: Ledger, cluster: Cluster) -> ClusterRecord:

@@ -119,7 +119,7 @@ def _end(p: Pass, action: actions.EndRun) -> None:
     counts = p.ledger.run(action.run).counts
     if any(count for state, count in counts.items() if not state.is_final):
         return
-    p.lease.keep()
+    p.step()
     try:
         ended = p.ledger.change_run(
             action.run,

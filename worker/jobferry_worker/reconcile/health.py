@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from jobferry_common.errors import HostUnreachable
+
 if TYPE_CHECKING:
     from jobferry_common.errors import JobferryError
-    from jobferry_common.ledger import Ledger
     from jobferry_common.ledger.records import ClusterRecord
     from jobferry_common.settings import Timings
     from jobferry_worker.reconcile.passes import Pass
@@ -21,6 +22,8 @@ BY_US: Final = "jobferry"
 BY_OPERATOR: Final = "operator"
 #: failures in a row after which others are told
 _PATIENCE: Final = 3
+#: who waited so long for a machine that did not answer tells it the first time
+_LONG_SECONDS: Final = 20.0
 
 
 def is_resting(record: ClusterRecord, now: float, timings: Timings) -> float:
@@ -30,18 +33,18 @@ def is_resting(record: ClusterRecord, now: float, timings: Timings) -> float:
     return left if 0 < left <= timings.probe_max_seconds else 0.0
 
 
-def failed(
-    ledger: Ledger, record: ClusterRecord, error: JobferryError, now: float, timings: Timings
-) -> float:
+def failed(p: Pass, record: ClusterRecord, error: JobferryError, *, began: float) -> float:
     """Note a failed pass; return the seconds until the next."""
+    now, timings = p.clock(), p.timings
     failures = record.failures + 1
     rest: float = min(
         timings.probe_seconds * 2.0 ** min(failures - 1, 20), timings.probe_max_seconds
     )
     fields: dict[str, str | float] = {"failures": failures, "probe_at": now + rest}
-    if failures >= _PATIENCE and record.paused_by != BY_OPERATOR:
+    waited = isinstance(error, HostUnreachable) and now - began >= _LONG_SECONDS
+    if (waited or failures >= _PATIENCE) and record.paused_by != BY_OPERATOR:
         fields |= {"paused": str(error) or type(error).__name__, "paused_by": BY_US}
-    ledger.set_cluster(record.name, **fields)
+    p.ledger.set_cluster(record.name, **fields)
     logger.warning(
         "The pass over %s failed (%d in a row): %s. The next one is in %.0f s.",
         *(record.name, failures, error, rest),

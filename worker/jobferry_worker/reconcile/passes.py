@@ -7,6 +7,7 @@ p.host("write", files)
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -94,17 +95,26 @@ class Pass:
             retry_max=times.retry_max_seconds,
         )
 
+    def step(self, effect: timedelta = timedelta(0)) -> None:
+        """Go on to the next effect, which takes up to so long: the lease outlasts it, and the pass is seen to move.
+
+        Raises:
+            LeaseLost: it is somebody else's now.
+        """
+        self.lease.keep(effect)
+        self.cluster.stepped = time.monotonic()
+
     @property
     def facts(self) -> Facts:
         """What the scheduler says of itself."""
         if not self.cluster.knows_facts:
-            self.lease.keep(self.timings.command)
+            self.step(self.timings.command)
             self.cluster.budget.spend()
         return self.cluster.facts
 
     def command(self, argv: Argv) -> Completed:
         """Run a scheduler command."""
-        self.lease.keep(self.timings.command)
+        self.step(self.timings.command)
         self.cluster.budget.spend()
         return self.cluster.host.run(argv, limit=self.timings.command)
 
@@ -112,32 +122,32 @@ class Pass:
         """Read those of the files that exist."""
         found: dict[str, bytes] = {}
         for start in range(0, len(paths), _PIECE):
-            self.lease.keep()
+            self.step()
             found.update(self.cluster.host.read(paths[start : start + _PIECE]))
         return found
 
     def names(self, directory: str) -> Sequence[str]:
         """Return the names in a directory."""
-        self.lease.keep()
+        self.step()
         return self.cluster.host.names(directory)
 
     def write(self, files: Sequence[NewFile]) -> None:
         """Write small files."""
         for start in range(0, len(files), _PIECE):
-            self.lease.keep()
+            self.step()
             self.cluster.host.write(files[start : start + _PIECE])
 
     def create(self, files: Sequence[NewFile]) -> list[bool]:
         """Create small files, those that do not exist yet."""
         made: list[bool] = []
         for start in range(0, len(files), _PIECE):
-            self.lease.keep()
+            self.step()
             made += self.cluster.host.create(files[start : start + _PIECE])
         return made
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files; what cannot be removed is in nobody's way."""
-        self.lease.keep()
+        self.step()
         try:
             self.cluster.host.remove(paths)
         except StagingError as error:
@@ -147,7 +157,7 @@ class Pass:
         """Change jobs of a run; return how many were as they were thought to be."""
         done = 0
         for start in range(0, len(changes), _BATCH):
-            self.lease.keep(timedelta(seconds=1))
+            self.step(timedelta(seconds=1))
             answers = self.ledger.change(
                 run, changes[start : start + _BATCH], fence=self.lease.fence
             )

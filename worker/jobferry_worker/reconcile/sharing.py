@@ -86,7 +86,7 @@ def to_stage(p: Pass) -> tuple[RunId, ...]:
 
 def claim_jobs(p: Pass, action: ClaimJobs) -> None:
     """Claim jobs of a shared run."""
-    p.lease.keep()
+    p.step()
     try:
         jobs = p.ledger.claim(action.run, p.name, action.limit, fence=p.lease.fence, now=p.clock())
     except ClaimWaits as error:

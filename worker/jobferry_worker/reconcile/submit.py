@@ -131,7 +131,7 @@ def _tasks(
 
 
 def _reserve(p: Pass, run: RunId, token: Token, jobs: Pending, *, single: bool) -> bool:
-    p.lease.keep(p.timings.command)
+    p.step(p.timings.command)
     return p.ledger.reserve(
         run,
         p.name,

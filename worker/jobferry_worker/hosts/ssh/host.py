@@ -21,8 +21,10 @@ from jobferry_common.errors import HostUnreachable
 from jobferry_common.schedulers.base import Completed
 from jobferry_common.scripts.quoting import variable, word, words
 from jobferry_worker.hosts.ssh import files as far
-from jobferry_worker.hosts.ssh.pool import Shells
+from jobferry_worker.hosts.ssh.link import LOGIN_SECONDS
+from jobferry_worker.hosts.ssh.pool import PROBE_SECONDS, Shells
 from jobferry_worker.hosts.ssh.shell import (
+    START_SECONDS,
     Answer,
     ShellFlooded,
     ShellGone,
@@ -58,6 +60,9 @@ _TREE_SECONDS: Final = 3600.0
 
 class SshHost:
     """The machine at the far end of a connection."""
+
+    #: for what is asked, for a look whether anything comes, and for another login with its shell
+    silence_seconds = _FILES_SECONDS + PROBE_SECONDS + LOGIN_SECONDS + START_SECONDS
 
     def __init__(
         self, connection: Connection, *, login: bool = True, shells: int = 3, opening: str = ""

@@ -34,6 +34,8 @@ _LIGHT: Final = frozenset({"aes128-gcm@openssh.com", "aes256-gcm@openssh.com"})
 #: a server may look up names, or wait on purpose after a wrong password
 _AUTH_SECONDS: Final = 60.0
 _CHANNEL_SECONDS: Final = 60.0
+#: after which a login to a host that does not answer any more has surely ended
+LOGIN_SECONDS: Final = 2 * _AUTH_SECONDS
 
 
 class Link:

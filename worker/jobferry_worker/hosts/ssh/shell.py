@@ -33,7 +33,7 @@ _LATE_SECONDS: Final = 2
 #: how often it is looked whether the shell still is; what its last words may take
 _LOOK_SECONDS: Final = 0.5
 #: after how much silence it is asked whether anything comes over the connection
-_CHECK_SECONDS: Final = 30.0
+_CHECK_SECONDS: Final = 15.0
 _LAST_SECONDS: Final = 1.0
 _LONG_LINE: Final = 16 * 1024
 _FAR: Final = package.files(__package__).joinpath("far.sh").read_bytes()
