@@ -189,9 +189,9 @@ def test_a_time_limit_ends_a_job_and_is_told(
     work = make_work("sleep 300")
     handle = fleet.submit(work.submission(cluster="alpha"))
     until(handle, JobState.RUNNING, 1)
-    # A limit counts minutes; its end can be moved. Slurm looks every 30 s.
+    # A limit counts minutes; its end can be moved, but not into the past. Slurm looks every 30 s.
     [job] = slurm.queue()
-    end = datetime.now().astimezone() + timedelta(seconds=1)
+    end = datetime.now().astimezone() + timedelta(seconds=5)
     slurm.command("scontrol", "update", f"JobId={job}", f"EndTime={end:%Y-%m-%dT%H:%M:%S}")
     result = handle.result(PATIENCE, checked=False)
     assert result.run.state is RunState.FAILED

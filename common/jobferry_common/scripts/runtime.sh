@@ -8,7 +8,7 @@
 
 jf_path=$PATH # modules may change PATH; mv and mkdir must be found all the same
 jf_reason='' jf_signal='' jf_step='' jf_user_exit='' jf_flags=''
-jf_code=0 jf_over='' jf_writing='' jf_complete=''
+jf_code=0 jf_over='' jf_writing='' jf_complete='' jf_ended_by_signal=''
 jf_lines=() jf_pids=() jf_devices=()
 
 if [[ -n ${EPOCHREALTIME-} ]]; then
@@ -203,6 +203,10 @@ jf_reap() { # slot
     fi
     jf_now
     unset "jf_pids[$1]"
+    case $status in
+        # HUP INT KILL USR1 USR2 TERM XCPU: perhaps the scheduler ends the whole job, and only it knows why
+        129 | 130 | 137 | 138 | 140 | 143 | 152) jf_ended_by_signal=1 ;;
+    esac
     if ((status == 0)); then
         eval "local patterns=(\"\${jf_backward_$1[@]}\")"
         for pattern in "${patterns[@]}"; do
@@ -305,7 +309,7 @@ jf_on_exit() { # somebody else's code ended the script, or a fatal error in it
 jf_finish() {
     local provisional=0
     set +eufC
-    [[ -z $jf_signal ]] || provisional=1
+    [[ -z $jf_signal$jf_ended_by_signal ]] || provisional=1
     jf_over=1
     if ! jf_write "$provisional"; then
         jf_say "the record of attempt $jf_attempt cannot be written"

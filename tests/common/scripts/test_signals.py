@@ -83,6 +83,16 @@ def test_a_warning_is_noted_and_the_job_goes_on(bench: Workbench, name: str) -> 
     assert ran.record.succeeded(3)
 
 
+@pytest.mark.parametrize("name", ["HUP", "INT", "KILL", "USR1", "USR2", "TERM", "XCPU"])
+def test_a_task_that_was_ended_alone_may_have_been_ended_by_the_scheduler(
+    bench: Workbench, name: str
+) -> None:
+    """It ends all processes of a job, and the task's end may be seen before the script is told."""
+    ran = bench.run([task(f"kill -{name} $BASHPID"), task("true")])
+    assert ran.codes == {0: 128 + signal.Signals[f"SIG{name}"], 1: 0}
+    assert (ran.record.provisional, ran.record.reason) == (True, "")
+
+
 def test_a_trap_of_the_user_takes_the_place_of_ours(bench: Workbench) -> None:
     job = started(bench, prepend_script=["trap 'touch \"$REMOTE_ROOT/go\"' USR1"])
     job.send_signal(signal.SIGUSR1)
