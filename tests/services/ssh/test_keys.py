@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobferry_worker.hosts.ssh.backoff import Patience
 from jobferry_worker.hosts.ssh.connect import Connection
 from tests.services.ssh.connecting import refusal
-from tests.testbed.processes import Process, checked, wait_until
+from tests.testbed.processes import Process, checked, run, wait_until
 from tests.testbed.sshd import SshServer, make_key
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("sshd")
 
 
+LONG = Patience(first_refused_seconds=3600.0, most_refused_seconds=3600.0)
 FORMS = [
     (kind, form, passphrase)
     for kind in ("rsa", "ecdsa", "ed25519")
@@ -42,6 +44,24 @@ def test_keys_of_every_form_are_taken(
     admit(server, key)
     given = {"passphrase": passphrase} if passphrase else {}
     connection = connect(key_filename="~/.ssh/id", **given)
+    assert connection.transport().is_authenticated()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o601])
+def test_a_key_that_others_can_read_is_not_used(
+    known: Path, server: SshServer, connect: Callable[..., Connection], mode: int
+) -> None:
+    key = make_key(known.parent / "id")
+    admit(server, key)
+    key.chmod(mode)
+    connection = connect(LONG, key_filename="~/.ssh/id")
+    text = refusal(connection)
+    assert (
+        f"{key} is not used, because others can read it (mode {mode:04o}): chmod 600 {key}" in text
+    )
+    assert "UNPROTECTED PRIVATE KEY FILE" in run(["ssh-keygen", "-y", "-f", str(key)]).stderr
+    key.chmod(0o600)
+    # nobody has to wait for the end of a long pause
     assert connection.transport().is_authenticated()
 
 

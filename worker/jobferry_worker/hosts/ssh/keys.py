@@ -12,6 +12,7 @@ import base64
 import io
 import os
 import socket
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ DEFAULT_KEYS: Final = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 _AGENT_SECONDS: Final = 10.0
 _CERTIFICATE: Final = "-cert.pub"
 _MARK: Final = b"PRIVATE KEY"
+#: what group and others may do
+_OTHERS: Final = 0o077
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +169,16 @@ def _certified(key: paramiko.PKey, path: str) -> bool:
 
 def _private(path: str, credentials: Credentials) -> paramiko.PKey:
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            seen = os.fstat(file.fileno())
+            data = file.read()
     except OSError as error:
         msg = f"cannot be read: {error.strerror}"
         raise UnusableKeyError(msg) from None
+    if _MARK in data and seen.st_uid == os.getuid() and seen.st_mode & _OTHERS:
+        # as OpenSSH does; whose file another user owns is not the worker's to protect
+        msg = f"is not used, because others can read it (mode {stat.S_IMODE(seen.st_mode):04o}): chmod 600 {path}"
+        raise UnusableKeyError(msg)
     if _MARK not in data:
         msg = "is no private key, and the agent does not hold it"
         raise UnusableKeyError(msg)

@@ -33,12 +33,12 @@ def marks_of(login: Login) -> tuple[object, ...]:
     return (*marks, *_digests(login.credentials))
 
 
-def _mark(file: Path) -> tuple[int, int] | None:
+def _mark(file: Path) -> tuple[int, int, int] | None:
     try:
         seen = file.stat()
     except OSError:
         return None
-    return seen.st_mtime_ns, seen.st_size
+    return seen.st_mtime_ns, seen.st_size, seen.st_mode
 
 
 def _digests(given: Credentials) -> Iterator[bytes]:
