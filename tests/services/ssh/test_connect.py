@@ -193,7 +193,8 @@ def test_a_host_with_a_certificate_is_known_by_its_plain_key(
         known.write_text(line)
         assert "certificates of hosts cannot be checked" in refusal(connect(**given))
         known.write_text(line + server.known_hosts.read_text())
-        assert connect(**given).transport().is_authenticated()
+        transport = connect(**given).transport()
+        assert (transport.is_authenticated(), transport.host_key_type) == (True, "ssh-ed25519")
 
 
 def test_a_key_that_was_taken_away_and_given_back(
@@ -224,3 +225,27 @@ def test_nothing_is_left_open_by_attempts_that_fail(
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("form", ["text", "list", "nothing"])
+def test_a_key_that_a_file_revokes_is_refused(
+    known: Path, server: SshServer, connect: Callable[..., Connection], form: str
+) -> None:
+    revoked = known.parent / "revoked"
+    (known.parent / "config").write_text("RevokedHostKeys ~/.ssh/revoked\n")
+    keys = [server.host_key(kind).with_suffix(".pub") for kind in ("ecdsa", "ed25519")]
+    if form == "text":
+        revoked.write_text("# stolen\n\n" + "".join(key.read_text() for key in keys))
+    elif form == "list":
+        checked(["ssh-keygen", "-q", "-k", "-f", str(revoked), *map(str, keys)])
+    connection = connect()
+    words = "cannot be looked up" if form == "nothing" else f"is revoked by {revoked}"
+    assert words in refusal(connection)
+    assert "Accepted" not in server.log()
+    other = make_key(known.parent / "other").with_suffix(".pub")
+    if form == "list":
+        revoked.unlink()
+        checked(["ssh-keygen", "-q", "-k", "-f", str(revoked), str(other)])
+    else:
+        revoked.write_text(other.read_text())
+    wait_until(lambda: reached(connection), "it is believed again")

@@ -66,6 +66,7 @@ class Trust:
     global_files: tuple[str, ...]
     accept_new: bool = False
     hashed: bool = False  #: True: the names of new hosts are hashed
+    revoked: str | None = None  #: file of keys that are refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +223,7 @@ def _trust(options: Options, tokens: Mapping[str, str], profile: SshProfile | No
         global_files=_paths(many(options, "globalknownhostsfile") or _GLOBAL_KNOWN_HOSTS, tokens),
         accept_new=policy in _ACCEPTS_NEW,
         hashed=one(options, "hashknownhosts") == "yes",
+        revoked=next(iter(_paths(many(options, "revokedhostkeys")[:1], tokens)), None),
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import HostKeyRefused
 from jobferry_worker.hosts.ssh.known_hosts import append, lines_of, names_of
+from jobferry_worker.hosts.ssh.revoked import is_revoked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,8 @@ class HostKeys:
         revoked = [line for line in everywhere if line.mark == _REVOKED and line.key == shown]
         if revoked:
             self._refuse(key, f"is revoked by {revoked[0].place}", "ask the site's administrators")
+        if (file := self._trust.revoked) and is_revoked(file, key):
+            self._refuse(key, f"is revoked by {file}", "ask the site's administrators")
         if any(not line.mark and line.key == shown for line in everywhere):
             return
         if other := [line for line in self._lines if not line.mark]:

@@ -29,6 +29,7 @@ def marks_of(login: Login) -> tuple[object, ...]:
     files = [Path("~/.ssh/config").expanduser()]
     for one in (*login.jumps, login):
         files += map(Path, (*one.credentials.keys, *one.trust.files, *one.trust.global_files))
+        files += [Path(one.trust.revoked)] if one.trust.revoked else []
     marks = [_mark(file) for file in dict.fromkeys(files)]
     return (*marks, *_digests(login.credentials))
 
