@@ -27,6 +27,7 @@ from jobferry_common.broker import guarded, is_silence
 from jobferry_common.broker_url import BrokerUrl
 from jobferry_common.errors import BrokerUnreachable, Conflict, UnknownId
 from jobferry_common.events import EventStream
+from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.ledger import Ledger
 from jobferry_common.messages import hint, is_inline, send, worker_of
 from jobferry_common.settings import load_settings
@@ -138,7 +139,9 @@ class Client:
         """Hand a document to the ledger, keep a copy, tell the workers."""
         document, accepted = depot.accept(self, document, reuse=reuse)
         self.kept.save([(accepted.run, accepted.pieces)])
+        kill_here("after-kept")
         self.hint(*document.header.clusters)
+        kill_here("after-hint")
         return accepted
 
     def accept_many(

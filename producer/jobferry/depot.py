@@ -34,6 +34,7 @@ from jobferry_common.errors import (
     StagingError,
     UnknownId,
 )
+from jobferry_common.killpoints import kill_here
 from jobferry_common.states import ResultsState
 
 if TYPE_CHECKING:
@@ -64,12 +65,15 @@ def accept(client: Client, document: Document, *, reuse: bool) -> tuple[Document
         StagingError: an input cannot be read.
     """
     offered = _offered(client, document)
+    kill_here("after-offered")
     try:
         accepted = client.ledger.accept(offered, reuse=reuse)
     except Conflict as error:
         _take_up(client, document, offered, error)
         raise
+    kill_here("after-accepted")
     _take_up(client, document, offered, accepted)
+    kill_here("after-taken-up")
     return offered, accepted
 
 
@@ -286,7 +290,9 @@ class Courier:
                 self._standings.lose(self.run)
                 self._client.hint(self._header.cluster)
                 return
+            kill_here("after-fetched")
             self._standings.fetched(self.run, number + 1)
+            kill_here("after-fetched-noted")
             depot.books.release([ticket.holder(number)])
             _tidied(depot)
 
@@ -296,6 +302,7 @@ class Courier:
         if record.results is not ResultsState.DEPOT or standing.fetched < standing.parts:
             return record
         if self._standings.move(self.run, ResultsState.DEPOT, ResultsState.DELIVERED):
+            kill_here("after-settled")
             depot = self._depot(ticket)
             depot.books.release(ticket.holders(standing.parts))
             _tidied(depot)

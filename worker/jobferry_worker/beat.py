@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from jobferry_common import messages
 from jobferry_common.errors import Unreachable
+from jobferry_common.killpoints import kill_here
 from jobferry_worker import service
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ class TickScheduler(Scheduler):
         # one mark for each rhythm: an idle tick must not keep the next busy ones away
         mark = f"{settings.prefix}tick:{queue}:{'busy' if busy else 'idle'}"
         if redis.set(mark, self._serving.who, nx=True, px=max(1, int(rhythm * _SHARE * 1000))):
+            kill_here("after-tick-mark")
             messages.send(redis, settings, messages.ADVANCE, [cluster])
+            kill_here("after-tick")
             logger.debug("Tick for %s.", cluster, extra={"action": "tick"})
 
 

@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common import messages
+from jobferry_common.killpoints import kill_here
 from jobferry_worker.reconcile.lease import is_dead
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Moves:
         asked = self._asked(task, _mark(run, at))
         if not self._redis.set(asked, self._who, nx=True, ex=_SECONDS):
             return False
+        kill_here("after-asked")
         messages.send(self._redis, self._settings, task, [cluster, run])
         return True
 

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from jobferry_common import messages
 from jobferry_common.errors import JobferryError
+from jobferry_common.killpoints import kill_here
 from jobferry_common.scripts.layout import spool
 from jobferry_worker import transfer
 from jobferry_worker.cluster import open_cluster
@@ -101,6 +102,7 @@ class Served:
         moves, at = self._service.moves, self._at(run)
         if not moves.begin(task, run, at=at):
             return False
+        kill_here("after-begun")
         rest = self._service.settings.timings.retry_seconds
         try:
             with watched(self._service.redis, self._service.settings, (task, self.name, run)):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TEXTS: Final = ("account", "batch_type", "context_type", "paused", "paused_by", "worker")
 _NUMBERS: Final = ("probe_at", "last_pass", "last_look")
+#: counted for whoever wants to know what crashes there were; never decided by
+_COUNTERS: Final = ("adopted", "recalled", "refused", "restored")
 _FIELDS: Final = frozenset((*_TEXTS, *_NUMBERS, "failures", "draining", "tags"))
 #: of each cluster
 _QUESTIONS: Final = 4
@@ -53,6 +55,18 @@ class ClustersPart(Store):
             raise TypeError(msg)
         pairs = [part for item in fields.items() for part in item]
         self.call("set_cluster", name, self.clock(), *pairs)
+
+    def count(self, name: str, **numbers: int) -> None:
+        """Add to counters of a cluster's record.
+
+        Raises:
+            TypeError: `ClusterRecord` has no such counter.
+        """
+        if wrong := sorted(set(numbers) - set(_COUNTERS)):
+            msg = f"no counter of a cluster: {', '.join(wrong)}"
+            raise TypeError(msg)
+        record = self.key("cluster", name)
+        self.batch([("HINCRBY", record, field, more) for field, more in numbers.items() if more])
 
     def cluster(self, name: str) -> ClusterRecord:
         """Return what is known of a cluster.
@@ -114,6 +128,7 @@ def _record(
 ) -> ClusterRecord:
     known: dict[str, Any] = {field: row.get(field, "") for field in _TEXTS}
     known |= {field: float(row.get(field, 0)) for field in _NUMBERS}
+    known |= {field: int(row.get(field, 0)) for field in _COUNTERS}
     return ClusterRecord(
         name=ClusterName(name),
         failures=int(float(row.get("failures", 0))),

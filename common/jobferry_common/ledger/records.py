@@ -182,6 +182,10 @@ class ClusterRecord:
     since: float = 0.0  #: Unix time when it was paused, drained or resumed
     tags: tuple[str, ...] = ()  #: of its profile: what a submission may require
     to_bring: int = 0  #: runs whose results are still there
+    adopted: int = 0  #: attempts found there after nobody had heard of their submit; as the rest, at least so many
+    recalled: int = 0  #: attempts submitted again, after nothing of their submit was found there
+    refused: int = 0  #: jobs that found their attempt claimed by another, and ran nothing
+    restored: int = 0  #: steps that the broker had forgotten
 
     @property
     def halt(self) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HIDDEN: Final = ".jobferry"
 
 _HINT: Final = re.compile(r"([^/.]+)\.(\d+)\.(\d+)\Z", re.ASCII)
+_REFUSAL: Final = re.compile(r"[^/.]+\.\d+\.\d+\.refused\.[^/]+\Z", re.ASCII)
 
 
 def id_file(root: str) -> str:
@@ -44,6 +45,11 @@ def id_file(root: str) -> str:
 def spool(root: str, ledger: str, cluster: str) -> str:
     """Return the directory where jobs of a cluster leave their hints for the ledger of that id."""
     return posixpath.join(root, HIDDEN, "spool", ledger, cluster)
+
+
+def is_refusal(name: str) -> bool:
+    """Tell whether a job left this name because its attempt belonged to another: it ran nothing."""
+    return _REFUSAL.match(name) is not None
 
 
 def parse_hint(name: str) -> tuple[RunId, AttemptKey] | None:

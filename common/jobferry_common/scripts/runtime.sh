@@ -57,6 +57,7 @@ jf_claim() {
     if [[ $owner != "job $jf_id" ]]; then
         [[ -z $created && -e $file ]] || jf_die "the claim $file cannot be written"
         jf_say "attempt $jf_attempt belongs to '$owner', not to job $jf_id: nothing is run"
+        { : >|"$jf_spool/$jf_run.$jf_attempt.refused.$jf_id"; } 2>/dev/null # so that it can be counted
         exit 0
     fi
     [[ -n $created ]] || jf_again

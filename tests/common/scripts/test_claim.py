@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common.names import AttemptKey
+from jobferry_common.scripts.layout import is_refusal, parse_hint
 from jobferry_common.scripts.records import WorkerClaim, parse_claim, worker_claim
 from tests.common.scripts.workbench import names, task
 
@@ -34,14 +35,15 @@ def test_a_job_writes_its_scheduler_id_into_its_claim(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize("content", [b"job 4710\n", worker_claim("node:17"), b""])
-def test_under_a_foreign_claim_nothing_is_run_and_nothing_is_written(
+def test_under_a_foreign_claim_nothing_is_run_and_only_that_is_told(
     bench: Workbench, content: bytes
 ) -> None:
     put_claim(bench, content)
     ran = bench.run([NOTE], prepend_script=["touch ../prepended"])
     assert (ran.code, ran.kept) == (0, None)
     assert claims(bench) == content
-    assert names(bench.layout.spool) == []
+    (told,) = names(bench.layout.spool)
+    assert (is_refusal(told), parse_hint(told)) == (True, None)
     assert not bench.path("work").exists()
     assert "nothing is run" in ran.stderr
 

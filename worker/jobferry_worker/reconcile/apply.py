@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from jobferry_common.errors import SchedulerError
 from jobferry_common.files import NewFile
 from jobferry_common.ledger.records import Change
+from jobferry_common.scripts.layout import is_refusal
 from jobferry_common.scripts.records import WorkerClaim, parse_claim, worker_claim
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import actions, health, readback
 from jobferry_worker.reconcile.killpoints import kill_here
+from jobferry_worker.reconcile.moves import told_by
 from jobferry_worker.reconcile.passes import CORRUPT, UnreadableRun
 from jobferry_worker.reconcile.sharing import claim_jobs
 from jobferry_worker.reconcile.singly import all_or_singly
@@ -80,6 +82,7 @@ def _change(p: Pass, action: actions.ChangeJobs) -> None:
             f" ({change.record.reason})" if change.record.reason else "",
             extra={"action": "job", "attempt": change.record.attempt},
         )
+    p.ledger.count(p.name, **told_by(action.changes))
     if any(change.record.state is JobState.EXITED for change in action.changes):
         p.memory.room_appeared()
     kill_here("after-changes")
@@ -141,6 +144,7 @@ def _end(p: Pass, action: actions.EndRun) -> None:
 
 def _tidy(p: Pass, action: actions.Tidy) -> None:
     p.remove([f"{p.spool}/{name}" for name in action.names])
+    p.ledger.count(p.name, refused=sum(map(is_refusal, action.names)))
     kill_here("after-tidy")
 
 

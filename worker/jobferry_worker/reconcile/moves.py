@@ -10,7 +10,17 @@ from jobferry_common.names import ClusterName, SchedulerId, Token
 from jobferry_common.states import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobferry_common.ledger.records import JobInFlight, JobRecord
+
+
+def told_by(changes: Iterable[Change]) -> dict[str, int]:
+    """Count the attempts of which nobody knew whether they were submitted: found there, or to be submitted again."""
+    unsure = [change for change in changes if change.was[0] is JobState.SUBMITTING]
+    again = sum(change.record.state is JobState.PENDING for change in unsure)
+    ended = sum(change.record.state is JobState.CANCELLED for change in unsure)
+    return {"adopted": len(unsure) - again - ended, "recalled": again}
 
 
 def moved(

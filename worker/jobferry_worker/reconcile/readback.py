@@ -178,6 +178,7 @@ def _restore(p: Pass, layout: Layout, told: Listing) -> int:
             layout.run, state=RunState.ACTIVE, was=RunState.ACCEPTED, fence=p.lease.fence
         )
         p.memory.hurry(p.clock())
+        p.ledger.count(p.name, restored=restored)
         logger.warning(
             "The broker had forgotten %d steps of run %s; they were read back.",
             *(restored, layout.run),

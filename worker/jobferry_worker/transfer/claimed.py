@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import StagingError
+from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.sharing import GIVEN_UP
 from jobferry_common.states import ResultsState
 from jobferry_worker.transfer.resuming import write_marks
@@ -65,6 +66,7 @@ def stage_claimed(
         if run not in memory.commons:
             write_marks(ledger, cluster.host, whole, layout, renew)
         memory.commons.add(run)
+        kill_here("after-claimed-brought")
         staged = ledger.staged(run, cluster.name, jobs)
         logger.info(
             "The files of %d jobs of %s are at %s.",

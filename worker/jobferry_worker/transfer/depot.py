@@ -25,6 +25,7 @@ from jobferry_common.depot.sending import send
 from jobferry_common.depot.settings import BROKER
 from jobferry_common.depot.ticket import Ticket, sees
 from jobferry_common.errors import DepotError, NotInDepot, StagingError
+from jobferry_common.killpoints import kill_here
 from jobferry_common.scripts.layout import HIDDEN
 from jobferry_common.states import ResultsState
 from jobferry_worker.hosts.local import LocalHost
@@ -175,9 +176,11 @@ class Passage:
         holder = self._ticket.holder(number)
         digest = send(depot, holder, part, self.beat)
         depot.books.keep(holder, self._run)
+        kill_here("after-put")
         if not self._standings.add_part(self._run, number, digest):
             msg = f"another worker put part {number} of the results of {self._run} into the depot"
             raise StagingError(msg)
+        kill_here("after-part-noted")
         self._mirror.sent(part)
 
     def _parts(self, items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -218,6 +221,7 @@ class ByDepot:
     ) -> None:
         """Fill the mirror, then bring its files."""
         self._passage.bring()
+        kill_here("after-mirrored")
         self._inner.stage(header, pages, layout)
 
     def collect(

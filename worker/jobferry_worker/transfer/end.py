@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from jobferry_common.killpoints import kill_here
 from jobferry_common.states import ResultsState, RunState
 from jobferry_worker.transfer.claimed import files_of, is_over, results_at
 from jobferry_worker.transfer.holding import held
@@ -28,9 +29,11 @@ def deliver(move: Move) -> None:
     if results_at(move.ledger, move.run, move.at) is ResultsState.REMOTE:
         _bring_common(move, record)
         say_lack(move.ledger, move.run)
+        kill_here("after-common")
         if move.way.is_the_producers_turn():
             return
         move.note_results(ResultsState.DELIVERED)
+        kill_here("after-delivered")
         logger.info("The results of %s are delivered.", move.run, extra={"action": "delivered"})
         record = move.record()
     if results_at(move.ledger, move.run, move.at) is ResultsState.DELIVERED and _is_to_be_cleaned(
@@ -84,5 +87,7 @@ def _is_to_be_cleaned(move: Move, record: RunRecord) -> bool:
 
 def _remove(move: Move) -> None:
     move.staging.clean(move.layout)
+    kill_here("after-removed")
     move.note_results(ResultsState.CLEANED)
+    kill_here("after-cleaned")
     logger.info("The directory of %s is removed.", move.run, extra={"action": "cleaned"})

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import DepotError, StagingError, UnreadableOutput
+from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.findings import FailedTask
 from jobferry_common.ledger.pages import destination_of
 from jobferry_common.names import AttemptKey
@@ -100,12 +101,16 @@ def _bring_all(move: Move, jobs: Sequence[int]) -> None:
     ended = _ended(move, wanted)
     tasks = ((one.spec, one.succeeded and not one.taken) for one in ended)
     lacking = move.staging.collect(move.header, tasks, move.layout)
+    kill_here("after-results")
     note_lacking(move, lacking)
     _note_done(move, ended, lacking)
+    kill_here("after-done-noted")
     for job, later in again.items():
         keep_back(move, f"job {job}", later)
     _note_failures(move, jobs)
+    kill_here("after-failures-noted")
     move.ledger.collected(move.run, jobs, at=move.at)
+    kill_here("after-collected")
 
 
 def _note_failures(move: Move, jobs: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common import globbing
 from jobferry_common.files import NewFile
+from jobferry_common.killpoints import kill_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ def write_marks(
             )
         marks = [layout.done(task) for task, is_there in there.items() if is_there]
         host.write(NewFile(path=mark, content=f"{now} {now}\n".encode()) for mark in marks)
+    kill_here("after-marks")
 
 
 def all_back(header: Header, task: TaskSpec) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import StagingError
+from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.records import Change
 from jobferry_common.states import JobState
 from jobferry_worker.staging.local import source_must_exist
@@ -59,10 +60,12 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
                 if move.header.in_place:  # nothing is made where the producer's directory is not
                     source_must_exist(move.header)
                 cluster.host.make_directories(move.layout.directories)
+                kill_here("after-directories")
                 if move.at is not None:
                     stage_claimed(ledger, cluster, run, move.way, move.staging, renew)
                     return
                 move.staging.stage(move.header, _renewing(move), move.layout)
+                kill_here("after-brought")
                 write_marks(ledger, cluster.host, move.header, move.layout, renew)
             except StagingError as error:
                 if not _is_final(error, move, settings):
@@ -72,6 +75,7 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
                 _fail(move, error)
                 return
         ledger.change_run(run, staged=True)
+        kill_here("after-staged")
         logger.info("The files of %s are at %s.", run, cluster.name, extra={"action": "staged"})
 
 
