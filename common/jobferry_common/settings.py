@@ -82,6 +82,9 @@ class Timings(BaseModel):
     visibility_seconds: float = Field(
         default=600.0, ge=60
     )  #: until Celery delivers a message again
+    poison_seconds: float = Field(
+        default=900.0, gt=0
+    )  #: for which work that ended its worker five times in a row is left alone
     soft_stop_seconds: float = Field(
         default=20.0, ge=0
     )  #: for tasks that run when a worker is stopped

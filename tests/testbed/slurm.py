@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pytest
 
-from tests.testbed.processes import Process, checked, free_ports, wait_until
+from tests.testbed.processes import Process, checked, free_ports, lives, wait_until
 from tests.testbed.wrappers import SLURM_COMMANDS, Wrappers
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TESTBED: Final = Path(__file__).parents[2] / "testbed"
 _ATTEMPTS: Final = 3
+_PATH: Final = "/usr/sbin:/usr/local/sbin:/usr/bin"
 
 
 class SlurmCluster:
@@ -49,6 +50,7 @@ class SlurmCluster:
         directory.mkdir(parents=True, exist_ok=True)
         self.wrappers = Wrappers(directory / "bin", SLURM_COMMANDS)
         self._process: Process | None = None
+        self._restarted: Process | None = None
 
     @classmethod
     def temporary(cls, name: str = "alpha", *, accounting: bool = False) -> Self:
@@ -94,6 +96,9 @@ class SlurmCluster:
         if self._process:
             self._process.stop(limit=60)
             self._process = None
+        if self._restarted:
+            self._restarted.stop()
+            self._restarted = None
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -130,6 +135,21 @@ class SlurmCluster:
     def resume(self) -> None:
         """Let slurmctld go on."""
         os.kill(self._controller(), signal.SIGCONT)
+
+    def stop_controller(self) -> None:
+        """Stop slurmctld as its operator would: it keeps what it knows of jobs."""
+        self.resume()
+        pid = self._controller()
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not lives(pid), "slurmctld has ended")
+        self._restarted = None
+
+    def start_controller(self) -> None:
+        """Start slurmctld again after it was stopped, with what it kept; returns at once."""
+        env = {**os.environ, "SLURM_CONF": str(self.directory / "slurm.conf")}
+        argv = (str(shutil.which("slurmctld", path=_PATH)), "-D")
+        self._restarted = Process(argv, log=self.directory / "slurmctld.out", env=env)
+        (self.directory / "controller").write_text(f"{self._restarted.pid}\n")
 
     def _controller(self) -> int:
         return int((self.directory / "controller").read_text())

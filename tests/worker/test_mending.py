@@ -51,3 +51,17 @@ def test_a_message_with_half_of_its_parts_is_acknowledged(error: type[Exception]
     consumer._maximum_prefetch_restored = True
     consumer.create_task_handler()(message)
     assert settled == ["ack"]
+
+
+def test_a_channel_whose_connection_is_gone_closes_with_a_message_in_its_hand(redis: Redis) -> None:
+    """As when the broker is killed and the reconnect is cut off, too: the message comes again by itself."""
+    mend()
+    path = redis.connection_pool.connection_kwargs["path"]
+    connection = Connection(f"redis+socket://{path}")
+    queue = connection.SimpleQueue(QUEUE)
+    queue.put({"held": "back"})
+    queue.get(timeout=60)
+    channel: Any = queue.channel
+    channel.connection.client = None
+    channel.close()
+    assert redis.hlen("unacked") == 1

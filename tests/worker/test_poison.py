@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobferry_common.settings import Settings
+from jobferry_common.settings import Settings, Timings
 from jobferry_worker.poison import DEATHS, Poisonous, watched
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ def test_the_refusal_ends_by_itself(redis: Redis) -> None:
     for _ in range(DEATHS):
         die(redis)
     (key,) = redis.keys("*tried*")
-    assert 0 < redis.ttl(key) <= 900
+    assert 0 < redis.ttl(key) <= Settings().timings.poison_seconds
+
+
+def test_how_long_it_is_left_alone_is_a_setting(redis: Redis) -> None:
+    with watched(redis, Settings(timings=Timings(poison_seconds=5)), WORK):
+        (key,) = redis.keys("*tried*")
+        assert 0 < redis.ttl(key) <= 5
 
 
 def test_work_that_merely_fails_is_not_poisonous(redis: Redis) -> None:

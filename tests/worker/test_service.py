@@ -123,6 +123,20 @@ def test_a_tick_for_inline_machines_looks_at_those_with_work(
     wait_until(lambda: INLINE in serving.known() and serving.served(), "a look at it")
 
 
+def test_a_message_that_comes_after_its_run_was_cleaned_is_let_go(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving = serve()
+    monkeypatch.setattr(service, "current", lambda: serving)
+    serving.redis.hset("jobferry:submissions", "5e7", 1)
+    caplog.set_level("INFO")
+    for task in (tasks.stage, tasks.collect, tasks.clean):
+        task("alpha", "5e7-1")
+    assert caplog.text.count("came too late") == 3
+    with pytest.raises(UnknownId):
+        tasks.collect("alpha", "5e7-2")
+
+
 def test_the_test_of_a_cluster_says_which_step_is_wrong(
     serve: Callable[..., Service], tmp_path: Path, redis: Redis
 ) -> None:

@@ -3,7 +3,8 @@
 A task that ends after its connection was lost acknowledges on a channel whose connection is gone. kombu 5.7 then
 looks for the host name of that missing connection: an AttributeError, which Celery takes for the end of the worker.
 Such a message needs no acknowledgement: it comes again, after the reconnect or its visibility timeout, and every
-task of ours may come twice.
+task of ours may come twice. The same is met by a channel that is closed while a second connection is lost in the middle
+of a reconnect, and that wants to give back what it holds.
 
 A message that is no message of Celery's ends the worker just so, and one that has only half of its parts is given
 back and ends the next worker, too. Both are dropped: a message is but a hint, the ledger knows what there is to do.
@@ -31,7 +32,7 @@ _NO_MESSAGE: Final = (TypeError, ValueError, LookupError, AttributeError)
 def mend() -> None:
     """Let acknowledgements on a lost connection go, and drop what is no message; once in a process."""
     if not hasattr(QoS, _MENDED):
-        for name in ("ack", "reject"):
+        for name in ("ack", "reject", "restore_unacked"):
             setattr(QoS, name, _forgiving(getattr(QoS, name)))
         setattr(Channel, "_brpop_read", _dropping(getattr(Channel, "_brpop_read")))  # noqa: B009, B010
         setattr(Consumer, "create_task_handler", _careful(Consumer.create_task_handler))  # noqa: B010
@@ -39,15 +40,16 @@ def mend() -> None:
 
 
 def _forgiving(original: Any) -> Any:  # noqa: ANN401
-    def settle(qos: Any, delivery_tag: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    @wraps(original)
+    def settle(qos: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         transport = qos.channel.connection
         if transport is None or transport.client is None:
             logger.info(
                 "A message was not acknowledged: its connection is gone. It comes again.",
                 extra={"action": "late-ack"},
             )
-            return
-        original(qos, delivery_tag, *args, **kwargs)
+            return []  # what kombu tells when nothing was left to be given back
+        return original(qos, *args, **kwargs)
 
     return settle
 

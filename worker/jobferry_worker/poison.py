@@ -24,8 +24,6 @@ logger: Final = logging.getLogger(__name__)
 
 #: after so many deaths in a row a piece of work is left alone
 DEATHS: Final = 5
-#: for so long; then it is tried once more
-REST_SECONDS: Final = 900
 
 
 class Poisonous(JobferryError):  # noqa: N818 - reads better than ...Error
@@ -40,14 +38,14 @@ def watched(redis: Redis, settings: Settings, work: tuple[str, ...]) -> Iterator
         Poisonous: it ended its worker `DEATHS` times in a row.
     """
     key = f"{settings.prefix}tried:{':'.join(work)}"
-    tried = int(redis.incr(key))
+    tried, rest = int(redis.incr(key)), settings.timings.poison_seconds
     if tried > DEATHS:
         msg = (
             f"{' '.join(work)}: ended its worker {DEATHS} times in a row and rests for "
-            f"{REST_SECONDS // 60} minutes; see the worker's log, then `jobferry doctor`"
+            f"{rest / 60:.3g} minutes; see the worker's log, then `jobferry doctor`"
         )
         raise Poisonous(msg)
-    redis.expire(key, REST_SECONDS)
+    redis.pexpire(key, int(rest * 1000))
     try:
         yield
     finally:

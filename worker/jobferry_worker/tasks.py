@@ -12,14 +12,18 @@ Each may come twice, late or never.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from jobferry_common import messages
+from jobferry_common.errors import UnknownId
 from jobferry_common.names import RunId
 from jobferry_worker import checkup, service
 
 if TYPE_CHECKING:
     from celery import Celery
+
+logger: Final = logging.getLogger(__name__)
 
 
 def advance(cluster: str) -> None:
@@ -34,18 +38,30 @@ def advance(cluster: str) -> None:
 def stage(cluster: str, run: str) -> None:
     """Bring a run's files to its cluster, and ask for the pass that submits its jobs."""
     serving = service.current()
-    if serving.of(cluster).move(messages.STAGE, RunId(run)):
+    if _moved(messages.STAGE, cluster, run):
         messages.hint(serving.redis, serving.settings, [cluster])
 
 
 def collect(cluster: str, run: str) -> None:
     """Fetch what a run's ended jobs left."""
-    service.current().of(cluster).move(messages.COLLECT, RunId(run))
+    _moved(messages.COLLECT, cluster, run)
 
 
 def clean(cluster: str, run: str) -> None:
     """Remove a run's files from its cluster."""
-    service.current().of(cluster).move(messages.CLEAN, RunId(run))
+    _moved(messages.CLEAN, cluster, run)
+
+
+def _moved(task: str, cluster: str, run: str) -> bool:
+    """Move a run's files; False when somebody else is at it, it failed, or the run was cleaned meanwhile."""
+    serving = service.current()
+    try:
+        return serving.of(cluster).move(task, RunId(run))
+    except UnknownId as error:
+        if serving.ledger.was_removed(RunId(run)):
+            logger.info("%s came too late: %s", task, error, extra={"action": "late"})
+            return False
+        raise
 
 
 def cancel(cluster: str, run: str) -> None:
