@@ -125,6 +125,31 @@ def test_files_go_only_where_their_jobs_go_and_all_are_cleaned(
     assert not list(tmp_path.glob(f"root of */{handle.id}"))
 
 
+def test_common_results_of_both_come_back_and_none_is_lost(
+    shells: Fleet, make_work: Callable[..., Work]
+) -> None:
+    said = "case $PWD in *alpha*) echo alpha;; *) echo beta;; esac"
+    once = f"{said} >>../log; echo same >../same; case $PWD in *beta*) echo 1 >../only;; esac"
+    work = make_work(*[f"{once}; {SHORT}"] * 12)
+    names = ["log", "same", "only"]
+    handle = shells.submit(work.submission(cluster=BOTH, backward_common_files=names))
+    result = handle.result(PATIENCE)
+    assert result.ok
+    assert (work.base / "same").read_text() == "same\n"
+    assert (work.base / "only").read_text() == "1\n"
+    logs = sorted(work.base.glob("log*"))
+    assert len(logs) == 2
+    assert logs[0].name == "log"
+    assert (
+        "".join(path.read_text() for path in logs).split().count("alpha")
+        == (ran_at(shells, handle)["alpha"])
+    )
+    assert logs[1].read_text().split()[0] == logs[1].suffix.removeprefix(".")
+    record = handle.status()
+    assert f"{logs[1].name} that of {logs[1].suffix.removeprefix('.')}" in record.reason
+    assert handle.client.ledger.lack(handle.id) == ""
+
+
 def test_any_is_every_cluster_that_was_announced_and_fits(
     shells: Fleet, make_work: Callable[..., Work]
 ) -> None:

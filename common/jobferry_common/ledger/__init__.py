@@ -26,6 +26,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>:collect:<cluster>` | set | `run:<run>:collect`, where clusters share the run |
 | `run:<run>:at` | hash | `<cluster> <state>` → number of its jobs there; pending: claimed |
 | `run:<run>:read` | hash | cluster → the broker's run id when it last said what it has of a shared run |
+| `run:<run>:common` | hash | of a shared run: digest of a common result's path → cluster that brought it, digest |
 | `run:<run>:refused` | hash | cluster that will never take jobs of a shared run → why |
 | `run:<run>:places` | hash | cluster that has had jobs of it → remote, delivered, cleaned, given up |
 | `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |

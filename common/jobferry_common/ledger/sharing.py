@@ -9,6 +9,8 @@ A pending job is in the pool (no place in its record), or claimed by one cluster
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import JobferryError
@@ -135,6 +137,32 @@ class SharingPart(RunsPart):
         """
         if self.call("place_results", run, cluster, state, self.clock()) == _FREED:
             self.free_directories(run)
+
+    def note_common(
+        self, run: RunId, cluster: ClusterName, digests: Mapping[str, str]
+    ) -> dict[str, ClusterName]:
+        """Note which common results a cluster brings; return those that another one brought with other content.
+
+        To be called under the lease of the results.
+
+        Args:
+            run: that several clusters share.
+            cluster: one of them.
+            digests: path → digest of what is in the file.
+        """
+        key = self.key("run", run, "common")
+        fields = {path: hashlib.sha256(os.fsencode(path)).hexdigest() for path in digests}
+        answers = self.batch([("HGET", key, field) for field in fields.values()])
+        theirs: dict[str, ClusterName] = {}
+        ours: list[Command] = []
+        for (path, field), known in zip(fields.items(), answers, strict=True):
+            owner, _, digest = (known or "").partition(" ")
+            if owner in ("", cluster):
+                ours.append(("HSET", key, field, f"{cluster} {digests[path]}"))
+            elif digest != digests[path]:
+                theirs[path] = ClusterName(owner)
+        self.batch(ours)
+        return theirs
 
     def unanswered(self, cluster: ClusterName, *, broker: str) -> list[RunId]:
         """Return the open shared runs from before this broker of which the cluster has not yet said what it has."""

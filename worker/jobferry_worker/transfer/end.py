@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.killpoints import kill_here
 from jobferry_common.states import ResultsState, RunState
 from jobferry_worker.transfer.claimed import files_of, is_over, results_at
+from jobferry_worker.transfer.common import collect_common
 from jobferry_worker.transfer.holding import held
 from jobferry_worker.transfer.move import Move, keep_back, note_lacking, say_lack
 from jobferry_worker.transfer.resuming import is_back
@@ -64,7 +65,7 @@ def _bring_common(move: Move, record: RunRecord) -> None:
     if has_any and later:
         keep_back(move, "all tasks together", later)
         return
-    lacking = move.staging.collect_common(move.header, move.layout)
+    lacking = collect_common(move)
     finished = record.state is RunState.FINISHED
     note_lacking(
         move, [one for one in lacking if one.why or (finished and not _is_older(record, move, one))]

@@ -70,16 +70,16 @@ def explained(ledger: Ledger, run: RunId) -> Iterator[None]:
     try:
         yield
     except StagingError as error:
-        _say(ledger, run, f"{_WAITS}{error}")
+        say_unless_worse(ledger, run, f"{_WAITS}{error}")
         raise
     if ledger.run(run).reason.startswith(_WAITS):
         ledger.change_run(run, reason="")
         say_lack(ledger, run)
 
 
-def _say(ledger: Ledger, run: RunId, reason: str) -> None:
+def say_unless_worse(ledger: Ledger, run: RunId, reason: str) -> None:
+    """Have the run say something about its results, unless it failed: why matters more."""
     record = ledger.run(run)
-    # why it failed matters more
     ours = not record.reason or record.reason.startswith((_WAITS, _LACKS))
     if ours or not record.state.is_final:
         ledger.change_run(run, reason=reason)
@@ -88,7 +88,7 @@ def _say(ledger: Ledger, run: RunId, reason: str) -> None:
 def say_lack(ledger: Ledger, run: RunId) -> None:
     """Have the run say again what did not come back: another reason took its place meanwhile."""
     if lack := ledger.lack(run):
-        _say(ledger, run, f"{_LACKS}{lack}")
+        say_unless_worse(ledger, run, f"{_LACKS}{lack}")
 
 
 def note_lacking(move: Move, lacking: Sequence[Lacking]) -> None:

@@ -16,7 +16,7 @@ for _, name in ipairs(names) do
   redis.call('ZREM', key('open', name), run)
   for _, set in ipairs({'collect', 'claimed', 'judge', 'cancel'}) do redis.call('SREM', key(set, name), run) end
 end
-for _, part in ipairs({'at', 'places', 'read', 'refused'}) do redis.call('UNLINK', key('run', run, part)) end
+for _, part in ipairs({'at', 'places', 'read', 'refused', 'common'}) do redis.call('UNLINK', key('run', run, part)) end
 redis.call('SREM', key('any'), run)
 redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
   key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'),
