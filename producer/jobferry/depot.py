@@ -116,7 +116,7 @@ def _offered(client: Client, document: Document) -> Document:
         place=place_of(header.source),
     )
     marked = mark(header.source, ticket.nonce)
-    if not marked or not Standings(client.ledger).sees(header.cluster, ticket.place):
+    if not header.is_shared and not (marked and _is_seen(client, header, ticket)):
         try:
             items = _inputs(header, document.tasks)
             ticket = replace(ticket, inputs=send(depot, ticket.nonce, items))
@@ -124,6 +124,10 @@ def _offered(client: Client, document: Document) -> Document:
             _withdraw(depot, header, ticket)
             raise
     return replace(document, header=replace(header, depot=ticket.dump()))
+
+
+def _is_seen(client: Client, header: Header, ticket: Ticket) -> bool:
+    return Standings(client.ledger).sees(header.cluster, ticket.place)
 
 
 def _take_up(

@@ -128,6 +128,13 @@ class Standings:
         self._ledger.ask("HSETNX", self._key(run), "via", via)
         return str(self._ledger.ask("HGET", self._key(run), "via"))
 
+    def decide_at(self, run: RunId, cluster: str, *, seen: bool) -> bool:
+        """Tell whether one of several clusters sees the producer's files; it stays so, though the marker goes."""
+        field = f"via:{cluster}"
+        if seen:
+            self._ledger.ask("HSET", self._key(run), field, "paths")
+        return seen or bool(self._ledger.ask("HEXISTS", self._key(run), field))
+
     def want(self, run: RunId) -> None:
         """Ask the producer to bring the inputs."""
         self._ledger.ask("HSET", self._key(run), "wanted", "1")

@@ -32,7 +32,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |
 | `run:<run>:done` | hash | job that did not finish → its tasks that did, and whose results are back; a bitmap |
 | `run:<run>:taken` | hash | job → its tasks that an earlier run did, where not all of them; a bitmap |
-| `run:<run>:depot` | hash | `via`, `inputs`, `wanted`; `part:<n>`, `parts`, `fetched`: how it stands with the depot |
+| `run:<run>:depot` | hash | `via` or `via:<cluster>`, `inputs`, `wanted`; `part:<n>`, `parts`, `fetched`: its depot |
 | `run:<run>:events` | stream | events of the run; field `j` packs many jobs, `r` is the run itself |
 | `content:<nonce>:…` | as above | what an `accept` brings; it becomes the run's by renaming, or expires |
 | `open:<cluster>` | sorted set | its runs that have not ended |

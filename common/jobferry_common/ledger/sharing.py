@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _WAITS: Final = "waits"
 _FREED: Final = 2
 #: most characters of why a cluster refuses a run
-_WORDS: Final = 300
+_WORDS: Final = 600
 #: how far the results are at a cluster that the user gave up
 GIVEN_UP: Final = "given up"
 

@@ -52,9 +52,11 @@ def stage_claimed(
     """
     whole, memory = way.header, cluster.memory
     if not way.sees_home:
+        source = ledger.header(run).source
         msg = (
-            f"{cluster.name} does not see {ledger.header(run).source}: clusters that share a run need a file system "
-            "that they share with the producer, or a worker on a host that does; the depot serves one cluster alone"
+            f"the worker of {cluster.name} does not see {source}, and what clusters share does not go "
+            f"through the depot: give it to one of them alone (cluster = {cluster.name!r}), or start "
+            "that worker on a host that sees the directory and reaches the cluster by ssh"
         )
         raise StagingError(msg)
     layout = cluster.layout_of(whole, run, ledger.id)

@@ -254,6 +254,9 @@ def way_of(
     if ticket is None:
         return Direct(header)
     standings = Standings(ledger)
+    if header.is_shared:  # each of its clusters sees the producer's directory, or does not
+        seen = standings.decide_at(run, cluster.name, seen=sees(header.source, ticket.nonce))
+        return Direct(header) if seen else Passage(ledger, cluster, run, header, ticket)
     via = standings.of(run).via
     if not via:
         seen = sees(header.source, ticket.nonce)

@@ -69,8 +69,7 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
                 write_marks(ledger, cluster.host, move.header, move.layout, renew)
             except StagingError as error:
                 if not _is_final(error, move, settings):
-                    if move.at is not None:
-                        rest_from(ledger, cluster, run, settings)
+                    _leave_to_others(error, move, settings)
                     raise
                 _fail(move, error)
                 return
@@ -101,6 +100,17 @@ def _is_final(error: StagingError, move: Move, settings: Settings) -> bool:
         return False
     # what the cluster's own directories lack can be mended
     return cause.errno == errno.EEXIST or str(cause.filename).startswith(f"{move.header.source}/")
+
+
+def _leave_to_others(error: StagingError, move: Move, settings: Settings) -> None:
+    """Give back what a cluster claimed of a shared run; for good, where it has no way to the files after some time."""
+    if move.at is None:
+        return
+    waited = time.time() - move.record().accepted
+    if not move.way.sees_home and waited > settings.timings.grace_seconds:
+        move.ledger.refuse(move.run, move.at, str(error))
+    else:
+        rest_from(move.ledger, move.cluster, move.run, settings)
 
 
 def _fail(move: Move, error: StagingError) -> None:
