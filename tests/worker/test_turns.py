@@ -29,6 +29,20 @@ def test_those_who_come_during_a_pass_get_one_more_together() -> None:
     assert turn.since is None
 
 
+def test_a_turn_ends_though_somebody_comes_during_every_pass() -> None:
+    turn = Turn()
+    passes = []
+
+    def work() -> None:
+        passes.append(1)
+        assert not turn.take(work)
+
+    assert turn.take(work)
+    assert (len(passes), turn.owed, turn.since) == (2, True, None)
+    assert turn.take(lambda: None)
+    assert not turn.owed
+
+
 def test_a_pass_that_fails_lets_the_next_one_in() -> None:
     turn = Turn()
 

@@ -86,7 +86,7 @@ class Served:
             if reports is None:
                 return
             moved = [self._see_to(move) for report in reports for move in _moves(report)]
-            if not any(moved):
+            if not any(moved) and not self.turn.owed:
                 break
         else:
             self.watch.wake()

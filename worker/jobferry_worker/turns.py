@@ -3,17 +3,21 @@
     turn.take(work)     # runs `work`; a second caller leaves at once, and `work` runs once more for its sake
 
 A hint that arrives during a pass may tell of work that the pass did not see any more: so it is not dropped,
-and however many arrive, one more pass answers them all.
+and however many arrive, one more pass answers them all. Where passes take longer than hints are apart, as over a slow
+link, there is always one more: then the turn ends with `owed`, so that what the passes found is seen to first.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: passes of one turn
+_PASSES: Final = 2
 
 
 class Turn:
@@ -23,6 +27,8 @@ class Turn:
         self._guard = threading.Lock()
         self._busy = False
         self._again = False
+        #: True: somebody came during the last pass of the last turn
+        self.owed = False
         #: `time.monotonic()` of the start of what runs now; None while nothing runs
         self.since: float | None = None
 
@@ -34,20 +40,15 @@ class Turn:
                 return False
             self._busy = True
         try:
-            while self._wanted(work):
-                pass
+            for _ in range(_PASSES):
+                self.since = time.monotonic()
+                self._again = False
+                work()
+                if not self._again:
+                    break
         finally:
             with self._guard:
+                self.owed = self._again
                 self._busy = self._again = False
                 self.since = None
         return True
-
-    def _wanted(self, work: Callable[[], None]) -> bool:
-        with self._guard:
-            self._again = False
-            self.since = time.monotonic()
-        work()
-        with self._guard:
-            if not self._again:
-                self._busy = False
-            return self._again
