@@ -6,12 +6,12 @@ import os
 import secrets
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jobferry_common.names import ClusterName
 from jobferry_common.states import JobState, RunState
+from tests.services.ssh.slurm.telling import paused, submit, tell, told, waiting
 from tests.testbed.processes import checked, wait_until
 from tests.testbed.proxy import Proxy
 from tests.testbed.sshd import SshServer
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from jobferry import Handle
     from tests.testbed.fleet import Fleet
     from tests.testbed.slurm import SlurmCluster
 
@@ -31,88 +30,6 @@ pytestmark = pytest.mark.needs("sshd", "slurm", "valkey")
 BIG = 24 << 20
 HALF = 8 << 20
 _FAKED = ("LD_PRELOAD", "FAKETIME", "FAKETIME_SHARED")
-
-
-@pytest.fixture
-def server(slurm: SlurmCluster, tmp_path: Path) -> Iterator[SshServer]:
-    """The login node of the Slurm cluster."""
-    env = {"SLURM_CONF": str(slurm.directory / "slurm.conf")}
-    with SshServer(tmp_path / "sshd", env=env) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(server: SshServer, known: Path) -> Iterator[Proxy]:
-    """What stands between the worker and the login node."""
-    with Proxy(server.port) as proxy:
-        with known.open("a") as file:
-            file.write(f"[127.0.0.1]:{proxy.port} {server.public('ed25519')}")
-        yield proxy
-
-
-@pytest.fixture
-def make_fleet(
-    fleet_of: Callable[..., Fleet],
-    server: SshServer,
-    known: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., Fleet]:
-    """A function that starts a fleet whose worker reaches Slurm by ssh."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(port: int = 0, **more: Any) -> Fleet:
-        remote = {
-            "hostname": server.address,
-            "port": port or server.port,
-            "key_filename": str(server.key),
-        }
-        profile = {
-            "batch_type": "Slurm",
-            "context_type": "SSH",
-            "remote_root": str(tmp_path / "remote"),
-            "commands_per_second": 50.0,
-            "remote_profile": remote,
-            **more,
-        }
-        return fleet_of({"far": profile})
-
-    return make
-
-
-@pytest.fixture
-def make_work(tmp_path: Path) -> Callable[..., Work]:
-    """A function that makes `Work` in the directory of the test."""
-
-    def make(*commands: str, name: str = "work") -> Work:
-        return Work(tmp_path, commands, name=name)
-
-    return make
-
-
-def submit(fleet: Fleet, work: Work, **keywords: Any) -> Handle:
-    return fleet.submit(work.submission(cluster="far", **keywords))
-
-
-def paused(fleet: Fleet) -> str:
-    """Return why the cluster is paused; empty if it is not."""
-    return fleet.client.ledger.cluster(ClusterName("far")).paused
-
-
-def tell(fleet: Fleet, words: str) -> None:
-    """Wait until the cluster is paused with such words."""
-    wait_until(lambda: words in paused(fleet), f"paused: …{words}…", limit=PATIENCE)
-    assert "Traceback" not in paused(fleet)
-
-
-def _told(fleet: Fleet, handle: Handle) -> str:
-    """Return why a run waits; empty if it does not."""
-    return fleet.ledger().run(handle.id).reason
-
-
-def waiting(go: Path) -> str:
-    """Return a command that copies once `go` exists."""
-    return f"while ! [ -e {go} ]; do sleep 0.1; done; {COPY}"
 
 
 def test_work_goes_there_and_comes_back_and_is_resumed(
@@ -313,7 +230,7 @@ def test_a_full_disk_is_told_with_its_path(
         data = secrets.token_bytes(BIG)
         (work.base / "t0/in").write_bytes(data)
         handle = submit(fleet, work)
-        reason = wait_until(lambda: _told(fleet, handle), "the reason is told", limit=PATIENCE)
+        reason = wait_until(lambda: told(fleet, handle), "the reason is told", limit=PATIENCE)
         assert f"{remote}/" in reason
         assert "No space left on device" in reason
         checked(["mount", "-o", "remount,size=128m", str(remote)])
