@@ -10,7 +10,7 @@ packages=(
     slurm-wlm slurmdbd mariadb-server munge
     openssh-server openssh-client tcsh fish
     redis-server
-    iproute2 procps faketime
+    iproute2 procps faketime openssl
     docker-compose
 )
 [ "$#" -eq 0 ] || packages=("$@")

@@ -27,6 +27,7 @@ SERVERS: Final = {
     "compose": ("docker-compose",),
     "namespaces": ("unshare", "mount", "ip"),
     "faketime": ("faketime",),
+    "openssl": ("openssl",),
 }
 
 _UNSHARE: Final = ("unshare", "--mount", "true")
