@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -q
 QUICK := --layer unit --layer simulation --layer fake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-quick test-services testbed bench docs constraints clean
+.PHONY: help setup demo lint test test-quick test-services testbed chaos chaos-peers bench docs constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,15 @@ test-services: setup ## only the tests on real servers and processes
 
 testbed: ## install the servers that tests want: Slurm, OpenSSH, Redis (Debian, root)
 	@testbed/install.sh
+
+MINUTES ?= 25
+SEED ?= 7
+JOBS ?= 20000
+chaos: setup ## real processes under real kills for MINUTES; SEED and JOBS may be given, too (needs `make testbed`)
+	@$(BIN)/python -u -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --jobs $(JOBS) $(CHAOS)
+
+chaos-peers: setup ## the same work on DPDispatcher and on plain Celery tasks, which are killed alike
+	@$(BIN)/python -u -m tests.chaos.peers
 
 bench: setup ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run --document docs/benchmarks.md
