@@ -25,21 +25,31 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=None, help="file for the numbers")
     parser.add_argument("--keep", action="store_true", help="leave the directory")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
     seed = int(time.time()) if given.seed is None else given.seed
     command = f"python -m tests.chaos --minutes {given.minutes:g} --seed {seed} --jobs {given.jobs}"
-    report = Storm(
+    storm = Storm(
         seed=seed,
         goals=Goals(jobs=given.jobs, kills=given.kills, hits=given.hits),
         seconds=given.minutes * 60,
         command=command,
         every=given.every,
         keep=given.keep,
-    ).run()
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _end(storm))
+    report = storm.run()
     print(report.text())
     if given.json:
         given.json.write_text(json.dumps(report.data(), indent=1) + "\n")
     return 0 if report.ok else 1
+
+
+def _end(storm: Storm) -> None:
+    """End the storm early, and count; asked once more, end at once."""
+    if storm.ending.is_set():
+        sys.exit(143)
+    print("it is to end: what was begun comes to rest", flush=True)
+    storm.ending.set()
 
 
 if __name__ == "__main__":

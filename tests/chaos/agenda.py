@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: points that one process has at once: it ends at the first
 _AT_ONCE: Final = 5
 #: how often a point is passed before its end comes, drawn from these
-_TIMES: Final = (1, 1, 1, 2, 3, 5)
+_TIMES: Final = (1, 1, 1, 1, 2, 3)
 
 
 class Agenda:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +65,8 @@ class Storm:
     points: Sequence[str] = (*PASS, *MOVES, *PRODUCER, *BEAT)
     patience: float = 12.0  #: seconds that a process has to come to its named point
     keep: bool = False  #: leave its directory
+    #: once set, nothing more is killed or begun: what was begun comes to rest, and is counted
+    ending: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> Report:
         """Let it rage, then count."""
@@ -209,12 +212,10 @@ class _Raging:
         self._results.look()
 
     def _allow(self) -> None:
-        """Give out more batches: until there are enough jobs, then while other goals are not reached."""
+        """Give out more batches, so that there is always work to be struck."""
         done = self._jobs_done() if self._allowed else 0
         before = self._allowed
-        while self._jobs_allowed < done + _AHEAD_JOBS:
-            if self._jobs_allowed >= self._storm.goals.jobs and done < self._jobs_allowed * 0.9:
-                break
+        while self._jobs_allowed < done + min(_AHEAD_JOBS, self._storm.goals.jobs):
             self._jobs_allowed += self._batch(self._allowed).jobs
             self._allowed += 1
         if self._allowed > before:
@@ -232,7 +233,8 @@ class _Raging:
     def _is_enough(self) -> bool:
         missing = any(kin.agenda.missing for kin in self._kin.values())
         enough = self._jobs_done() >= self._storm.goals.jobs
-        return enough and not missing and self._faults.kills >= self._storm.goals.kills
+        all_done = enough and not missing and self._faults.kills >= self._storm.goals.kills
+        return all_done or self._storm.ending.is_set()
 
     def _tell(self, phase: str) -> None:
         missing = Counter[str]()

@@ -12,9 +12,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
+
+import psutil
 
 from tests.chaos.batches import APART, PLACES
 from tests.chaos.task import write_script
@@ -100,6 +102,7 @@ class World:
             path.mkdir(parents=True)
         write_script(self.script, self.log)
         self.log.touch()
+        stack.callback(self._end_jobs)
         stack.enter_context(self.broker)
         if "slurm" in self.places:
             self.slurm = stack.enter_context(SlurmCluster.temporary("chaos"))
@@ -115,6 +118,14 @@ class World:
         depot = {"url": f"file://{self.directory / 'depot'}"} if APART in self.places else {}
         write_settings(self.config, {**settings, **({"depot": depot} if depot else {})})
         (self.directory / "depot").mkdir()
+
+    def _end_jobs(self) -> None:
+        """End what outlives all workers: jobs of the Shell scheduler, and their runners."""
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or ()
+            if any(str(self.directory) in word for word in words):
+                with suppress(psutil.Error):
+                    process.kill()
 
     def _start_sshd(self, stack: ExitStack) -> None:
         assert self.slurm

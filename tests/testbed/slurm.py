@@ -139,10 +139,13 @@ class SlurmCluster:
     def stop_controller(self) -> None:
         """Stop slurmctld as its operator would: it keeps what it knows of jobs."""
         self.resume()
+        if self._restarted:
+            self._restarted.stop()
+            self._restarted = None
+            return
         pid = self._controller()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not lives(pid), "slurmctld has ended")
-        self._restarted = None
 
     def start_controller(self) -> None:
         """Start slurmctld again after it was stopped, with what it kept; returns at once."""

@@ -3,7 +3,7 @@
 python -m tests.chaos.peers --jobs 500 --kills 20 --seed 7
 
 drive.py           kills a process at random moments and begins it again, until it ends by itself
-dpdispatcher.py    DPDispatcher 1.1.0 on Slurm: its driving process is killed, and run again
+dpd.py             DPDispatcher 1.1.0 on Slurm: its driving process is killed, and run again
 celery_tasks.py    plain Celery tasks on Valkey: the workers are killed, and started again
-ours.py            jobferry: producer and worker are killed alike
+ours.py            jobferry on Slurm: its worker is killed, and started again
 """

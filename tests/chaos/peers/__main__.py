@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from tests.chaos.peers import celery_tasks, dpdispatcher, ours
+from tests.chaos.peers import celery_tasks, dpd, ours
 from tests.chaos.world import new_directory, remove
 from tests.testbed.slurm import SlurmCluster
 
@@ -31,7 +31,7 @@ def main() -> int:
     with SlurmCluster.temporary("peers") as slurm:
         measures: list[Callable[[], Outcome]] = [
             lambda: ours.measure(directory, slurm, **words),
-            lambda: dpdispatcher.measure(directory, slurm, **words),
+            lambda: dpd.measure(directory, slurm, **words),
             lambda: celery_tasks.measure(directory, **words),
         ]
         outcomes = []

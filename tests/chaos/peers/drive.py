@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: between a start and its kill
 _LEAST_SECONDS: Final = 0.5
 _MOST_SECONDS: Final = 5.0
+#: ends of its own, with an error, after which it is not begun again
+_ERRORS: Final = 20
 
 
 class Work:
@@ -169,12 +171,17 @@ def killed_again_and_again(driven: Driven, dice: random.Random, kills: int, limi
     A process that ended by itself with an error is begun again, too.
     """
     driven.start()
+    errors = 0
     end = time.monotonic() + limit
     kill_at = time.monotonic() + dice.uniform(_LEAST_SECONDS, _MOST_SECONDS)
     while time.monotonic() < end:
         if driven.code == 0:
             return
         if driven.code is not None:
+            errors += 1
+            if errors > _ERRORS:
+                return
+            time.sleep(_LEAST_SECONDS)
             driven.start()
         if driven.kills < kills and time.monotonic() >= kill_at:
             driven.kill(group=dice.random() < 0.5)

@@ -39,7 +39,7 @@ def measure(
         "SLURM_CONF": str(slurm.directory / "slurm.conf"),
         "HOME": str(work.directory),
     }
-    script = Path(__file__).with_name("dpdispatcher_script.py")
+    script = Path(__file__).with_name("dpd_script.py")
     driven = Driven([str(python), str(script), str(given)], env=env, cwd=work.directory)
     begin = time.monotonic()
     killed_again_and_again(driven, random.Random(seed), kills, _LIMIT_SECONDS)
