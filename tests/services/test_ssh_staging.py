@@ -151,6 +151,20 @@ def test_a_full_disk_is_told_with_its_path_and_may_pass(
     assert [path for path in place.base.rglob("*") if path.is_file()] == []
 
 
+def test_a_disk_that_fills_leaves_what_jobs_of_the_run_have_made(
+    place: SshPlace, small_disk: Path
+) -> None:
+    place.put(place.source / "t0" / "in", "input")
+    for number in range(90):
+        place.put(place.source / "t1" / "d" / str(number), os.urandom(10_000).hex())
+    place.stage(task("t0"))
+    place.put(place.base / "t0" / "running.log", "hours of work\n")
+    with pytest.raises(StagingError, match=f"{small_disk}.*: No space left on device"):
+        place.stage(task("t1", forward=("d",)))
+    assert (place.base / "t0" / "running.log").read_text() == "hours of work\n"
+    assert (place.base / "t0" / "in").read_text() == "input"
+
+
 def test_results_come_from_a_full_disk(place: SshPlace, small_disk: Path) -> None:
     place.put(place.base / "t" / "out", "result")
     with (

@@ -92,11 +92,30 @@ last=
 later() { settled; "$@" & last=$!; }
 settled() {
     if [ -z "$last" ]; then return; fi
-    wait "$last" || { half; fail "$run: its files could not be unpacked"; }
+    wait "$last" || { last=; fail "$run: its files could not be unpacked"; }
     last=
 }
-# half: no job of this run has begun, and what is whole of its files is still in the cache
-half() { find "$base" -mindepth 1 -maxdepth 1 ! -name .jobferry -exec rm -rf {} +; }
+
+# place <pack>: unpacked aside first, so that no file is ever half where jobs look for it. Nothing is removed there when
+# it fails: jobs of the same run may be at work in directories that came before.
+place() {
+    local path there
+    rm -rf "$tmp/p" && mkdir "$tmp/p" && unpack "$1" "$tmp/p" || return 1
+    shopt -s dotglob
+    for path in "$tmp/p"/*; do
+        there=$base/${path##*/}
+        [ -e "$there" ] || [ -L "$there" ] || printf '%s\0' "$path"
+    done | xargs -0 -r mv -t "$base" -- && merge "$tmp/p"
+}
+
+# merge <directory>: its files get their names in the run's directory, whatever file or link was there
+merge() {
+    local path
+    find "$1" -mindepth 1 -type d -printf '%P\0' | while IFS= read -r -d '' path; do
+        if [ -L "$base/$path" ]; then rm -f -- "$base/$path"; fi
+    done
+    cp -rlf "$1/." "$base/" && rm -rf "$1"
+}
 
 blocks() {
     local bytes
@@ -153,14 +172,14 @@ pack() {
     sum=$(from "$1" "$2" | tee "$tmp/pack" | sha256sum) || fail "$tmp/pack: the stream was cut"
     same "$sum" "$3" "$tmp/pack"
     mv -f "$tmp/pack" "$cache/packs/$3" || exit 1
-    later unpack "$cache/packs/$3" "$base"
+    later place "$cache/packs/$3"
 }
 
 # copy <bytes> <z|->: a tar of links to objects; they become copies, each of which may be written to
 copy() {
     from "$1" "$2" > "$tmp/links" && unpack "$tmp/links" "$root" && mkdir -p "$tmp/b" &&
         cp -r --reflink=auto --preserve=timestamps "$tmp/a/." "$tmp/b/" && chmod -R u+w "$tmp/b" &&
-        cp -rlf "$tmp/b/." "$base/" && rm -rf "$tmp/a" "$tmp/b" || exit 1
+        merge "$tmp/b" && rm -rf "$tmp/a" || exit 1
 }
 
 receive() {
@@ -168,7 +187,7 @@ receive() {
     local verb a b c d ended=
     [ -n "$run" ] || fail "$root: no run was named"
     mkdir -p "$base" "$tmp" "$cache"/{objects,packs,slots,refs} || exit 1
-    trap 'rm -rf "$tmp"' EXIT
+    trap 'if [ -n "$last" ]; then wait "$last"; fi; rm -rf "$tmp"' EXIT
     while read -r verb a b c d; do
         case $verb in
             refs) from "$a" "$b" >> "$cache/refs/$run" || exit 1 ;;
@@ -177,7 +196,7 @@ receive() {
             link) from "$a" "$b" > "$tmp/links" && unpack "$tmp/links" "$root" || exit 1 ;;
             copy) copy "$a" "$b" ;;
             pack) pack "$a" "$b" "$c" ;;
-            use) later unpack "$cache/packs/$a" "$base" ;;
+            use) later place "$cache/packs/$a" ;;
             slot) from "$a" "$b" > "$tmp/slot" && mv -f "$tmp/slot" "$cache/slots/$c" || exit 1 ;;
             end) ended=1; break ;;
             *) fail "$verb: not understood" ;;
