@@ -148,6 +148,20 @@ def test_a_key_without_port_counts_for_every_port(trust: Trust) -> None:
     assert "has changed" in refusal(elsewhere)
 
 
+def test_a_key_without_port_counts_for_nothing_where_the_port_has_another(trust: Trust) -> None:
+    write(trust, line("[hpc1]:2222", OTHER), line("hpc1"))
+    elsewhere = replace(trust, port=2222)
+    for policy in (elsewhere, replace(elsewhere, accept_new=True)):
+        assert f"has changed: {trust.files[0]}:1" in refusal(policy)
+    HostKeys(elsewhere, BY_HAND).check(OTHER)
+    HostKeys(trust, BY_HAND).check(ECDSA)
+
+
+def test_a_key_that_is_revoked_without_port_is_so_on_every_port(trust: Trust) -> None:
+    write(trust, line("[hpc1]:2222"), line("hpc1", mark="@revoked"))
+    assert f"is revoked by {trust.files[0]}:2" in refusal(replace(trust, port=2222))
+
+
 @pytest.mark.parametrize("hashes", [False, True])
 def test_a_new_key_is_added_once_for_all(trust: Trust, tmp_path: Path, *, hashes: bool) -> None:
     new = replace(trust, name="fd00::1", port=2222, accept_new=True, hashed=hashes)

@@ -44,7 +44,14 @@ class HostKeys:
         files = (*trust.files, *trust.global_files)
         #: lines with the port, else without it: that a host is right on another port proves nothing against it
         self._lines = lines_of(files, self._names[0])
-        self._portless = [line for name in self._names[1:] for line in lines_of(files, name)]
+        is_known = any(not line.mark for line in self._lines)
+        # where a key stands with the port, others count for nothing, as with OpenSSH; what is revoked is so anywhere
+        self._portless = [
+            line
+            for name in self._names[1:]
+            for line in lines_of(files, name)
+            if line.mark or not is_known
+        ]
 
     def preferred(self, offered: Sequence[str]) -> list[str]:
         """Return the algorithms with those first by which the host is known: else it would look changed."""
