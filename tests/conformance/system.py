@@ -44,6 +44,7 @@ class System:
     facts: Facts = field(init=False)
     _since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
     _numbers: count[int] = field(default_factory=count, init=False)
+    _submitted: list[SchedulerId] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         for file in self.scheduler.files():
@@ -88,7 +89,15 @@ class System:
     ) -> SchedulerId:
         """Submit a script."""
         submit = self.to_submit(body, size=size, token=token, **resources)
-        return self.scheduler.parse_submit(self.run(self.scheduler.submit(submit)))
+        job = self.scheduler.parse_submit(self.run(self.scheduler.submit(submit)))
+        self._submitted.append(job)
+        return job
+
+    def end(self) -> None:
+        """Leave no job behind, whatever became of the test."""
+        (self.directory / "go").touch()
+        if self._submitted:
+            self.cancel(*self._submitted)
 
     def elements(self, array: SchedulerId, size: int) -> list[SchedulerId]:
         """Return the ids of all elements."""

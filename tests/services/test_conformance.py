@@ -17,6 +17,7 @@ from tests.conformance.system import System
 from tests.testbed.processes import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from jobferry_common.names import SchedulerId
@@ -38,12 +39,15 @@ def _slurm(request: pytest.FixtureRequest, fixture: str, directory: Path) -> Sys
 
 
 @pytest.fixture(params=["shell", _SLURM, _ACCOUNTING])
-def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> System:
+def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> Iterator[System]:
     """Each batch system in turn."""
-    if request.param != "shell":
-        return _slurm(request, request.param, directory)
-    scheduler = scheduler_named("Shell", home=f"{tmp_path}/a home/shell", slots=4)
-    return System(scheduler=scheduler, directory=directory, bad_queue=None, slots=4)
+    if request.param == "shell":
+        scheduler = scheduler_named("Shell", home=f"{tmp_path}/a home/shell", slots=4)
+        system = System(scheduler=scheduler, directory=directory, bad_queue=None, slots=4)
+    else:
+        system = _slurm(request, request.param, directory)
+    yield system
+    system.end()
 
 
 def test_every_scheduler_is_tried_here() -> None:
