@@ -59,6 +59,8 @@ class Nursery:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                # a signal for this process's group is none for it: it ends by the end of its standard input
+                start_new_session=True,
             )
         threading.Thread(target=self._listen, args=(self._popen,), daemon=True).start()
         return self
@@ -114,7 +116,6 @@ class Role:
     kind: str  #: worker, beat or producer
     arguments: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    steady: bool = False  #: it is given no named points: only chance ends it, so that work goes on
 
 
 class Kin:
@@ -144,8 +145,7 @@ class Kin:
         for key in self._roles:
             pid = self._nursery.living.get(key)
             if pid is None:
-                role = self._roles[key]
-                self._start(role, "" if calm or role.steady else self.agenda.draw())
+                self._start(self._roles[key], "" if calm else self.agenda.draw())
             elif calm and key in self._until:
                 self.kill(key)
                 del self._until[key]

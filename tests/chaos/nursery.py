@@ -12,6 +12,7 @@ its connections and runs Celery's own command itself, in a session of its own.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import selectors
@@ -25,12 +26,39 @@ from jobferry_common import killpoints
 
 #: seconds between two looks at who has ended
 _LOOK_SECONDS: Final = 0.05
+#: what workers, beats and producers would import after their start, one by one
+_ALL: Final = (
+    "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.bin.celery",
+    "celery.bin.worker",
+    "celery.concurrency.thread",
+    "celery.worker.consumer",
+    "kombu.transport.redis",
+    "paramiko",
+    "jobferry.client",
+    "jobferry_worker.beat",
+    "jobferry_worker.celery",
+    "jobferry_worker.program",
+    "jobferry_worker.transfer",
+    "jobferry_worker.hosts.ssh",
+    "tests.chaos.producer",
+)
 
 
 def main() -> None:
     """Serve until standard input closes."""
     _import_all()
     living: dict[int, str] = {}
+    try:
+        _serve(living)
+    finally:
+        for pid in living:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _serve(living: dict[int, str]) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
         rest = b""
@@ -45,15 +73,11 @@ def main() -> None:
                     living[pid] = order["key"]
                     _tell(key=order["key"], pid=pid)
             _reap(living)
-    for pid in living:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
 
 
 def _import_all() -> None:
-    import paramiko  # noqa: F401
-
-    import tests.chaos.producer  # noqa: F401
+    for name in _ALL:
+        importlib.import_module(name)
 
 
 def _reap(living: dict[int, str]) -> None:

@@ -63,7 +63,7 @@ class Storm:
     command: str = ""
     every: float = 2.5  #: seconds between two random faults, on average
     points: Sequence[str] = (*PASS, *MOVES, *PRODUCER, *BEAT)
-    patience: float = 12.0  #: seconds that a process has to come to its named point
+    patience: float = 20.0  #: seconds that a process has to come to its named point
     keep: bool = False  #: leave its directory
     #: once set, nothing more is killed or begun: what was begun comes to rest, and is counted
     ending: threading.Event = field(default_factory=threading.Event)
@@ -119,7 +119,6 @@ class _Raging:
                 key=f"worker-{number}",
                 kind="worker",
                 arguments=("-Q", queues, "-P", "threads", "-n", f"w{number}@%h"),
-                steady=not number,
             )
             for number in range(_WORKERS)
         ]

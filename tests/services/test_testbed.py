@@ -54,3 +54,17 @@ def test_a_process_is_stopped_with_its_group(tmp_path: Path) -> None:
     assert process.alive()
     process.kill()
     assert not process.alive()
+
+
+@pytest.mark.needs("slurm")
+def test_a_controller_that_was_stopped_knows_its_jobs_afterwards(slurm: SlurmCluster) -> None:
+    checked(["sbatch", "--output=/dev/null", "--wrap", "sleep 300"], env=slurm.env())
+    before = slurm.queue()
+    for _ in range(2):
+        slurm.stop_controller()
+        assert run(["squeue"], env={**slurm.env(), "SLURM_CLIENT_TIMEOUT": "1"}).returncode
+        slurm.start_controller()
+        wait_until(
+            lambda: run(["squeue", "-h"], env=slurm.env()).returncode == 0, "slurmctld answers"
+        )
+    assert slurm.queue() == before != []
