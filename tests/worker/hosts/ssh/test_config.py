@@ -158,6 +158,42 @@ Match host hpc7 exec "exit 3"
     assert [login(hostname=f"hpc{number}").port for number in (9, 8, 7)] == [2205, 2206, 22]
 
 
+@pytest.mark.parametrize(
+    ("criteria", "port"),
+    [
+        ('host="hpc1" user alice', 2208),
+        ("Host=hpc1 User=alice", 2208),
+        ("!host=hpc2 user=alice", 2208),
+        ('host "hpc1,hpc2" exec "test a=a"', 2208),
+        ("host=hpc2", 22),
+        ('tagged "work" host hpc1', 22),
+        ("!tagged work", 22),
+        ("user", 22),
+        ('host "hpc1', 22),
+    ],
+)
+def test_a_match_is_read_as_openssh_writes_it_or_passed_over(
+    ssh_home: Path, criteria: str, port: int
+) -> None:
+    write(ssh_home, f"Match {criteria}\n  Port 2208\nHost *\n  ServerAliveInterval 7\n")
+    found = login(username="alice")
+    assert (found.port, found.keepalive_seconds) == (port, 7)
+
+
+def test_a_line_that_says_nothing_ends_no_other(
+    ssh_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(ssh_home, "Compression\nHost hpc1\n  Port 2209\n")
+    assert login().port == 2209
+    assert f"{ssh_home / 'config'}: 'Compression' is not understood" in caplog.text
+
+
+def test_a_percent_sign_of_a_host_name_is_written_twice(ssh_home: Path) -> None:
+    write(ssh_home, "Host hpc1\n  HostName fe80::1%%eth0\nHost hpc2\n  HostName %h.site.example\n")
+    assert login().host == "fe80::1%eth0"
+    assert login(hostname="hpc2").host == "hpc2.site.example"
+
+
 def test_a_chain_of_jumps_is_in_the_order_of_the_way(ssh_home: Path) -> None:
     write(
         ssh_home,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import logging
 import os
 import re
 import shlex
@@ -26,17 +27,32 @@ if TYPE_CHECKING:
 
     Options = Mapping[str, str | list[str] | None]
 
+logger: Final = logging.getLogger(__name__)
+
 #: OpenSSH's own limit of nested files
 _DEEPEST: Final = 16
 _EXEC_SECONDS: Final = 10.0
 _KEYWORD: Final = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*\Z")
 _EVERY_HOST: Final = "Host *"
+_NO_HOST: Final = "Host !*"
+#: what a Match may ask for here; OpenSSH takes them in any case, and an equals sign behind them
+_CRITERIA: Final = frozenset(
+    ("all", "canonical", "final", "exec", "host", "originalhost", "user", "localuser")
+)
+_CRITERION: Final = re.compile(r'(!?[A-Za-z]+)(?:=("[^"]*"|\S*))?(?=\s|\Z)|"[^"]*"|\S+')
 
 
 class _Config(paramiko.SSHConfig):
     """paramiko replaces `~` and % signs wherever they stand, and knows no %%; all but HostName is done by us."""
 
     TOKENS_BY_CONFIG_KEY = {"hostname": ["%h"], "match-exec": ["%h", "%n", "%p", "%r", "%u"]}  # noqa: RUF012
+
+    def _tokenize(self, config: Any, target_hostname: str, key: str, value: str) -> str:  # noqa: ANN401
+        """Do what paramiko does, but know %% in HostName."""
+        if key == "hostname":
+            known = {"%": "%", "h": target_hostname}
+            return re.sub("%([%h])", lambda found: known[found[1]], value)
+        return str(super()._tokenize(config, target_hostname, key, value))  # type: ignore[misc]
 
     def _does_match(
         self,
@@ -47,14 +63,14 @@ class _Config(paramiko.SSHConfig):
         options: Any,  # noqa: ANN401
     ) -> bool:
         """Do what paramiko does, but run the commands of `Match exec` ourselves: it would give them our stdin."""
-        if not match_list:
+        if not match_list or any(one["type"] not in _CRITERIA for one in match_list):
             return False
         others = [one for one in match_list if one["type"] != "exec"]
         given = (target_hostname, canonical, final, options)
         if others and not super()._does_match(others, *given):  # type: ignore[misc]
             return False
         return all(
-            _succeeds(self._tokenize(options, target_hostname, "match-exec", one["param"]))  # type: ignore[attr-defined]
+            _succeeds(self._tokenize(options, target_hostname, "match-exec", one["param"]))
             is not one["negate"]
             for one in match_list
             if one["type"] == "exec"
@@ -117,7 +133,7 @@ def many(options: Options, key: str) -> Sequence[str]:
 def _lines(path: Path, base: str, alias: str, depth: int) -> Iterator[str]:
     """Return the lines of a file and of those that it includes, as far as they can concern a host."""
     scope = _EVERY_HOST
-    for line in _text(path).split("\n"):
+    for line in (_understood(path, text) for text in _text(path).split("\n")):
         found = _KEYWORD.match(line)
         keyword = found[1].lower() if found else ""
         if keyword in ("host", "match"):
@@ -127,6 +143,33 @@ def _lines(path: Path, base: str, alias: str, depth: int) -> Iterator[str]:
         elif _may_apply(scope, alias):
             yield from _included(found[2], base, alias, depth + 1)
             yield scope
+
+
+def _understood(path: Path, text: str) -> str:
+    """Return a line as paramiko reads it; one that it cannot read concerns no host, and is no reason to refuse all."""
+    found = _KEYWORD.match(text)
+    keyword = found[1].lower() if found else ""
+    line = f"Match {_criteria(found[2])}" if found and keyword == "match" else text
+    try:
+        _Config.from_text(line)
+    except (paramiko.ConfigParseError, ValueError) as error:
+        logger.warning(
+            "%s: %r is not understood and passed over: %s",
+            *(path, text.strip(), error),
+            extra={"action": "ssh-config"},
+        )
+        return _NO_HOST if keyword in ("host", "match") else ""
+    return line
+
+
+def _criteria(text: str) -> str:
+    """Return what a Match asks for with words apart: `host="hpc1"` is `host "hpc1"`."""
+    words: list[str] = []
+    for found in _CRITERION.finditer(text):
+        name = (found[1] or "").lower()
+        known = name.removeprefix("!") in _CRITERIA
+        words += [name, found[2]] if known and found[2] is not None else [found[0]]
+    return " ".join(words)
 
 
 def _included(patterns: str, base: str, alias: str, depth: int) -> Iterator[str]:
