@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobferry_common.models.profiles import SshProfile
 from jobferry_worker.hosts.ssh.backoff import Patience
+from jobferry_worker.hosts.ssh.config import login_of
 from jobferry_worker.hosts.ssh.connect import Connection
+from jobferry_worker.hosts.ssh.mended import marks_of
 from tests.services.ssh.connecting import refusal
 from tests.testbed.processes import Process, checked, run, wait_until
 from tests.testbed.sshd import SshServer, make_key
@@ -121,6 +124,17 @@ def test_the_agent_signs(
     add_to(agent, server.key)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
     assert connect(key_filename=None).transport().is_authenticated()
+
+
+def test_a_key_that_is_loaded_into_the_agent_is_worth_another_attempt(
+    known: Path, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    login = login_of(SshProfile(hostname="hpc1"))
+    before = marks_of(login)
+    assert marks_of(login) == before
+    add_to(agent, make_key(known.parent / "other"))
+    assert marks_of(login) != before
 
 
 def test_a_named_key_comes_before_the_many_of_an_agent(

@@ -13,7 +13,7 @@ import io
 import os
 import socket
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 #: those that OpenSSH tries; keys on a token can only be used through an agent
 DEFAULT_KEYS: Final = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 _AGENT_SECONDS: Final = 10.0
-_CERTIFICATE: Final = "-cert.pub"
+#: what is behind a key's name in that of its certificate
+CERTIFICATE: Final = "-cert.pub"
 _MARK: Final = b"PRIVATE KEY"
 #: what group and others may do
 _OTHERS: Final = 0o077
@@ -74,6 +75,15 @@ class Agent(paramiko.agent.AgentSSH):
     def close(self) -> None:
         """Let go of the agent."""
         self._socket.close()
+
+
+def keys_held(path: str) -> tuple[bytes, ...]:
+    """Return the public keys that the agent behind a socket holds; none if it does not answer."""
+    try:
+        with closing(Agent(path)) as agent:
+            return tuple(key.asbytes() for key in agent.get_keys())
+    except (OSError, paramiko.SSHException):
+        return ()
 
 
 class Keys:
@@ -132,7 +142,7 @@ class Keys:
         except UnusableKeyError as error:
             self.notes.append(f"{path} {error}")
             return
-        for certificate in filter(None, (f"{path}{_CERTIFICATE}", self._credentials.certificate)):
+        for certificate in filter(None, (f"{path}{CERTIFICATE}", self._credentials.certificate)):
             if _certified(key, certificate):
                 yield Offer(key=key, name=f"{path} with {certificate}")
                 key.public_blob = None

@@ -4,6 +4,8 @@
     ...
     marks_of(login) != before           a key, a secret, known_hosts or the configuration is another one
 
+A key may be one of a file, named or one that is tried anyhow, or one that the agent holds.
+
 A refused login is repeated seldom; who has mended its cause should not have to wait for that.
 """
 
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from jobferry_common.errors import LoginRefused
 from jobferry_worker.hosts.ssh import secrets
+from jobferry_worker.hosts.ssh.keys import CERTIFICATE, DEFAULT_KEYS, keys_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +29,21 @@ if TYPE_CHECKING:
 
 def marks_of(login: Login) -> tuple[object, ...]:
     """Return what changes with the files and secrets of a login; nothing of it is to be shown or kept."""
-    files = [Path("~/.ssh/config").expanduser()]
-    for one in (*login.jumps, login):
-        files += map(Path, (*one.credentials.keys, *one.trust.files, *one.trust.global_files))
-        files += [Path(one.trust.revoked)] if one.trust.revoked else []
-    marks = [_mark(file) for file in dict.fromkeys(files)]
-    return (*marks, *_digests(login.credentials))
+    hops = (*login.jumps, login)
+    files = dict.fromkeys(file for one in hops for file in _files(one))
+    agents = dict.fromkeys(one.credentials.agent for one in hops)
+    held = [keys_held(agent) for agent in agents if agent]
+    # what the configuration says is in the login itself, whichever file said it
+    return (login, *map(_mark, files), *held, *_digests(login.credentials))
+
+
+def _files(login: Login) -> Iterator[Path]:
+    given, trust = login.credentials, login.trust
+    keys = (*given.keys, *(DEFAULT_KEYS if given.default_keys else ()))
+    certificates = (given.certificate, *(f"{key}{CERTIFICATE}" for key in keys))
+    hosts = (*trust.files, *trust.global_files, trust.revoked)
+    for path in filter(None, (*keys, *certificates, *hosts)):
+        yield Path(path).expanduser()
 
 
 def _mark(file: Path) -> tuple[int, int, int] | None:
