@@ -69,3 +69,12 @@ def short_path() -> Iterator[Path]:
     """A temporary directory whose name is short enough for a socket in it."""
     with tempfile.TemporaryDirectory(prefix="jf-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def ssh_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty ~/.ssh, and no agent of whoever runs the tests."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    directory = home / ".ssh"
+    directory.mkdir(mode=0o700)
+    return directory

@@ -20,7 +20,13 @@ from jobferry_common.depot.in_broker import InBroker
 from jobferry_common.depot.manifest import Manifest
 from jobferry_common.depot.settings import BROKER, FOLDER
 from jobferry_common.depot.store import told
-from jobferry_common.errors import BadInput, DamagedObject, DepotError, NotInDepot
+from jobferry_common.errors import (
+    BadInput,
+    DamagedObject,
+    DepotError,
+    HostUnreachable,
+    NotInDepot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -163,19 +169,24 @@ def _remote(settings: DepotSettings, url: str) -> Store:
         for name, value in settings.options.items()
     }
     with told(settings.shown, "be opened"):
-        filesystem, path = _filesystem(url, options)
+        filesystem, path = _filesystem(settings, url, options)
     return Remote(filesystem, path, settings.shown)
 
 
-def _filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+def _filesystem(settings: DepotSettings, url: str, options: dict[str, Any]) -> tuple[Any, str]:
     import fsspec
 
     from jobferry_common.depot.sftp import SftpFiles
 
-    own = {"skip_instance_cache": True, **options}
     if urlsplit(url).scheme in SftpFiles.protocol:
-        login = SftpFiles._get_kwargs_from_urls(url)  # noqa: SLF001 - what fsspec itself calls
-        return SftpFiles(**{**login, **own}), SftpFiles._strip_protocol(url)  # noqa: SLF001
+        try:
+            # its secrets are read where they are needed, as those of a cluster are
+            files = SftpFiles.at(url, settings.options)
+        except HostUnreachable as error:
+            msg = f"the depot {settings.shown} cannot be opened: {error}"
+            raise DepotError(msg) from None
+        return files, SftpFiles._strip_protocol(url)  # noqa: SLF001 - what fsspec itself calls
+    own = {"skip_instance_cache": True, **options}
     filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **own)
     return filesystem, str(path)
 

@@ -10,9 +10,9 @@ import pytest
 from jobferry_common.depot.depot import forget_depots, open_depot
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.depot.store import CHUNK_BYTES, digest_of
-from jobferry_common.errors import DamagedObject, DepotError, DepotFull, NotInDepot
+from jobferry_common.errors import BadInput, DamagedObject, DepotError, DepotFull, NotInDepot
 from tests.common.depot.conftest import settings_of
-from tests.testbed.sshd import SshServer
+from tests.testbed.sshd import SshServer, make_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def chunks_of(data: bytes) -> list[bytes]:
 
 def shutdown_of(depot: Depot) -> None:
     """Cut the connection of a depot: sshd leaves those alone that it has when it ends."""
-    depot.store._fs.client.close()  # type: ignore[attr-defined]
+    depot.store._fs.transport.close()  # type: ignore[attr-defined]
 
 
 def put(depot: Depot, data: bytes) -> str:
@@ -154,14 +154,61 @@ def test_an_ssh_server_that_was_away_is_used_again(tmp_path: Path, ledger: Ledge
 
 
 @pytest.mark.needs("sshd")
-def test_an_ssh_server_that_is_not_known_is_refused(
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ("", r"is unknown in .*/known_hosts; log in once by hand"),
+        ("[127.0.0.1]:{port} {other}", r"has changed: .*/known_hosts:1 .*ssh-keygen -R"),
+        ("@revoked * {own}", r"is revoked by .*/known_hosts:1"),
+    ],
+    ids=["unknown", "changed", "revoked"],
+)
+def test_a_host_key_that_is_not_to_be_believed_is_told_as_that_of_a_cluster(
+    tmp_path: Path, ledger: Ledger, sshd: SshServer, known: str, message: str
+) -> None:
+    settings = settings_of("sftp", tmp_path / "depot", sshd)
+    own = sshd.known_hosts.read_text().split(maxsplit=1)[1]
+    make_key(tmp_path / "other")
+    other = (tmp_path / "other.pub").read_text()
+    (tmp_path / "known_hosts").write_text(known.format(port=sshd.port, own=own, other=other))
+    options = {**settings.options, "known_hosts": str(tmp_path / "known_hosts")}
+    with pytest.raises(DepotError, match=rf"the depot sftp://.* cannot be opened: .*{message}"):
+        open_depot(settings.model_copy(update={"options": options}), ledger)
+
+
+@pytest.mark.needs("sshd")
+def test_marks_on_other_hosts_disturb_no_depot(
     tmp_path: Path, ledger: Ledger, sshd: SshServer
 ) -> None:
     settings = settings_of("sftp", tmp_path / "depot", sshd)
-    (tmp_path / "known_hosts").touch()
+    make_key(tmp_path / "other")
+    other = (tmp_path / "other.pub").read_text()
+    known = f"@cert-authority *.example.org {other}@revoked other.example {other}"
+    (tmp_path / "known_hosts").write_text(known + sshd.known_hosts.read_text())
     options = {**settings.options, "known_hosts": str(tmp_path / "known_hosts")}
-    with pytest.raises(DepotError, match="not found in known_hosts"):
-        open_depot(settings.model_copy(update={"options": options}), ledger)
+    depot = open_depot(settings.model_copy(update={"options": options}), ledger)
+    assert depot is not None
+    assert depot.read(put(depot, b"there")) == b"there"
+
+
+@pytest.mark.needs("sshd")
+def test_an_alias_of_the_users_configuration_leads_to_the_depot(
+    tmp_path: Path, ledger: Ledger, sshd: SshServer, ssh_home: Path
+) -> None:
+    (ssh_home / "config").write_text(
+        f"Host storage\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile {sshd.key}\n"
+        f"  UserKnownHostsFile {sshd.known_hosts}\n  ProxyJump none\n"
+    )
+    (tmp_path / "depot").mkdir()
+    depot = open_depot(DepotSettings(url=f"sftp://storage{tmp_path}/depot"), ledger)
+    assert depot is not None
+    assert depot.read(put(depot, b"there")) == b"there"
+
+
+def test_an_option_that_is_none_of_an_ssh_server_is_told(ledger: Ledger) -> None:
+    settings = DepotSettings(url="sftp://storage/depot", options={"key": "~/.ssh/depot"})
+    with pytest.raises(BadInput, match=r"depot\.options: key: is no known key; expected one of"):
+        open_depot(settings, ledger)
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, ledger: Ledger) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common.models.profiles import SshProfile
+from jobferry_common.ssh.config import login_of
 from jobferry_worker.hosts.ssh.backoff import Patience
-from jobferry_worker.hosts.ssh.config import login_of
 from jobferry_worker.hosts.ssh.connect import Connection
 from jobferry_worker.hosts.ssh.mended import marks_of
 from tests.services.ssh.connecting import refusal

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobferry_common.errors import HostKeyRefused, HostUnreachable, LoginRefused
+from jobferry_common.ssh.totp import CodeUsed
 from jobferry_worker.hosts.ssh.backoff import Backoff, Patience
-from jobferry_worker.hosts.ssh.totp import CodeUsed
 
 
 class Clock:

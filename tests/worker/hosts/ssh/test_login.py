@@ -10,9 +10,9 @@ import pytest
 
 from jobferry_common.errors import HostUnreachable, LoginRefused
 from jobferry_common.models.profiles import SshProfile
+from jobferry_common.ssh.totp import STEP_SECONDS, code_of
 from jobferry_worker.hosts.ssh.backoff import Patience
 from jobferry_worker.hosts.ssh.connect import Connection
-from jobferry_worker.hosts.ssh.totp import STEP_SECONDS, code_of
 from tests.testbed.ssh_stand_in import StandIn
 from tests.testbed.sshd import make_key
 

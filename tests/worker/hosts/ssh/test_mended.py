@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common.models.profiles import SshProfile
-from jobferry_worker.hosts.ssh.config import login_of
+from jobferry_common.ssh.config import login_of
 from jobferry_worker.hosts.ssh.mended import marks_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from jobferry_common.models.profiles import SshProfile
 from jobferry_common.settings import Settings
-from jobferry_worker.hosts.ssh.config import login_of
+from jobferry_common.ssh.config import login_of
 
 PAGE: Final = (Path(__file__).parents[4] / "docs" / "ssh.md").read_text()
 TOML: Final = re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)
@@ -50,7 +50,9 @@ def test_every_key_of_a_profile_is_explained() -> None:
 
 @pytest.mark.parametrize("words", _messages())
 def test_its_messages_are_those_of_the_code(words: str) -> None:
-    package = Path(__file__).parents[4] / "worker" / "jobferry_worker" / "hosts" / "ssh"
-    code = "".join(re.sub(r'"\s*\n\s*f?"', "", file.read_text()) for file in package.glob("*.py"))
+    top = Path(__file__).parents[4]
+    packages = (top / "common/jobferry_common/ssh", top / "worker/jobferry_worker/hosts/ssh")
+    files = [file for package in packages for file in package.glob("*.py")]
+    code = "".join(re.sub(r'"\s*\n\s*f?"', "", file.read_text()) for file in files)
     for part in re.split(r"…|~/.ssh/known_hosts:7|'Verification code:'|: $", words):
         assert part.strip(" :;") in code, part

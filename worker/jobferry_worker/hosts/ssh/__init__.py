@@ -1,4 +1,4 @@
-"""Hosts that are reached by ssh: how they are found and trusted, how a user logs in, what runs there."""
+"""Hosts that are reached by ssh: one connection of each account, its shells, and what runs there."""
 
 from jobferry_worker.hosts.ssh.host import SshHost
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import HostUnreachable, LoginRefused
-from jobferry_worker.hosts.ssh.totp import CodeUsed
+from jobferry_common.ssh.totp import CodeUsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,18 +16,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import HostKeyRefused, HostUnreachable, LoginRefused
+from jobferry_common.ssh.config import login_of
+from jobferry_common.ssh.link import link_to
+from jobferry_common.ssh.totp import Codes, CodeUsed
 from jobferry_worker.hosts.ssh.backoff import Backoff, Patience
-from jobferry_worker.hosts.ssh.config import login_of
-from jobferry_worker.hosts.ssh.link import link_to
 from jobferry_worker.hosts.ssh.mended import marks_of
-from jobferry_worker.hosts.ssh.totp import Codes, CodeUsed
 
 if TYPE_CHECKING:
     import paramiko
 
     from jobferry_common.models.profiles import SshProfile
-    from jobferry_worker.hosts.ssh.config import Login
-    from jobferry_worker.hosts.ssh.link import Link
+    from jobferry_common.ssh.config import Login
+    from jobferry_common.ssh.link import Link
 
 logger: Final = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.errors import HostUnreachable
 from jobferry_common.schedulers.base import Completed
 from jobferry_common.scripts.quoting import variable, word, words
+from jobferry_common.ssh.link import LOGIN_SECONDS
 from jobferry_worker.hosts.ssh import files as far
-from jobferry_worker.hosts.ssh.link import LOGIN_SECONDS
 from jobferry_worker.hosts.ssh.pool import PROBE_SECONDS, Shells
 from jobferry_worker.hosts.ssh.shell import (
     START_SECONDS,

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobferry_common.errors import LoginRefused
-from jobferry_worker.hosts.ssh import secrets
-from jobferry_worker.hosts.ssh.keys import CERTIFICATE, DEFAULT_KEYS, keys_held
+from jobferry_common.ssh import secrets
+from jobferry_common.ssh.keys import CERTIFICATE, DEFAULT_KEYS, keys_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import SecretStr
 
-    from jobferry_worker.hosts.ssh.config import Credentials, Login
+    from jobferry_common.ssh.config import Credentials, Login
 
 
 def marks_of(login: Login) -> tuple[object, ...]:

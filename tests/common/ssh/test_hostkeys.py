@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobferry_common.errors import HostKeyRefused
-from jobferry_worker.hosts.ssh.config import Trust
-from jobferry_worker.hosts.ssh.hostkeys import HostKeys, fingerprint
-from jobferry_worker.hosts.ssh.known_hosts import hashed, lines_of
+from jobferry_common.ssh.config import Trust
+from jobferry_common.ssh.hostkeys import HostKeys, fingerprint
+from jobferry_common.ssh.known_hosts import hashed, lines_of
 from tests.testbed.processes import checked
 from tests.testbed.sshd import make_key
 

@@ -25,7 +25,7 @@ from jobferry_common.errors import HostKeyRefused
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from jobferry_worker.hosts.ssh.config import Trust
+    from jobferry_common.ssh.config import Trust
 
 _PORT: Final = 22
 _HASHED: Final = "|1|"

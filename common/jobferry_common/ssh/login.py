@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from jobferry_common.errors import HostUnreachable, LoginRefused
-from jobferry_worker.hosts.ssh import secrets
-from jobferry_worker.hosts.ssh.keys import Keys
+from jobferry_common.ssh import secrets
+from jobferry_common.ssh.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobferry_worker.hosts.ssh.config import Login
-    from jobferry_worker.hosts.ssh.totp import Codes
+    from jobferry_common.ssh.config import Login
+    from jobferry_common.ssh.totp import Codes
 
     #: asks a server once; returns what it wants besides, [] once it is content
     Ask = Callable[[], list[str]]

@@ -22,7 +22,7 @@ import paramiko
 from jobferry_common.errors import HostUnreachable
 
 if TYPE_CHECKING:
-    from jobferry_worker.hosts.ssh.config import Login
+    from jobferry_common.ssh.config import Login
 
 #: what only a shell understands; quotes and brackets are read without one
 _SHELL_SYNTAX: Final = frozenset("|&;<>()$`*?{}~!\n")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jobferry_common.errors import HostUnreachable
 from jobferry_common.models.profiles import SshProfile
-from jobferry_worker.hosts.ssh.config import Login, login_of, split_port
+from jobferry_common.ssh.config import Login, login_of, split_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobferry_common.errors import LoginRefused
-from jobferry_worker.hosts.ssh import secrets
+from jobferry_common.ssh import secrets
 
 
 def test_a_secret_that_cannot_be_had_refuses_the_login(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,16 +15,16 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import HostKeyRefused
-from jobferry_worker.hosts.ssh.known_hosts import append, lines_of, names_of
-from jobferry_worker.hosts.ssh.revoked import is_revoked
+from jobferry_common.ssh.known_hosts import append, lines_of, names_of
+from jobferry_common.ssh.revoked import is_revoked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paramiko import PKey
 
-    from jobferry_worker.hosts.ssh.config import Trust
-    from jobferry_worker.hosts.ssh.known_hosts import Line
+    from jobferry_common.ssh.config import Trust
+    from jobferry_common.ssh.known_hosts import Line
 
 logger: Final = logging.getLogger(__name__)
 

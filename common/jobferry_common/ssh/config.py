@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import HostUnreachable
-from jobferry_worker.hosts.ssh.client_config import home, many, one, options_of
+from jobferry_common.ssh.client_config import home, many, one, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from jobferry_common.models.profiles import SshProfile
-    from jobferry_worker.hosts.ssh.client_config import Options
+    from jobferry_common.ssh.client_config import Options
 
 _PORT: Final = 22
 _HIGHEST_PORT: Final = 65535

@@ -26,13 +26,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from jobferry_common.errors import LoginRefused
-from jobferry_worker.hosts.ssh import secrets
-from jobferry_worker.hosts.ssh.hostkeys import fingerprint
+from jobferry_common.ssh import secrets
+from jobferry_common.ssh.hostkeys import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from jobferry_worker.hosts.ssh.config import Credentials
+    from jobferry_common.ssh.config import Credentials
 
     Load = Callable[[bytes, bytes | None], object]
 

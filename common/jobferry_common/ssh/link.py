@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from jobferry_common.errors import HostUnreachable
-from jobferry_worker.hosts.ssh.hostkeys import HostKeys
-from jobferry_worker.hosts.ssh.login import authenticate
-from jobferry_worker.hosts.ssh.way import ProxySocket, straight, through_command, through_host
+from jobferry_common.ssh.hostkeys import HostKeys
+from jobferry_common.ssh.login import authenticate
+from jobferry_common.ssh.way import ProxySocket, straight, through_command, through_host
 
 if TYPE_CHECKING:
     import socket
 
-    from jobferry_worker.hosts.ssh.config import Login
-    from jobferry_worker.hosts.ssh.totp import Codes
+    from jobferry_common.ssh.config import Login
+    from jobferry_common.ssh.totp import Codes
 
 logger: Final = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from jobferry_common.errors import LoginRefused
-from jobferry_worker.hosts.ssh.totp import Codes, CodeUsed, code_of
+from jobferry_common.ssh.totp import Codes, CodeUsed, code_of
 
 KEY = b"12345678901234567890"
 #: of RFC 6238, appendix B, cut to six digits
