@@ -38,6 +38,13 @@ class Standing:
     wanted: bool = False  #: True while the worker waits for the inputs
     parts: int = 0  #: of results that were put into the depot
     fetched: int = 0  #: of them, by the producer
+    lost: float = 0.0  #: since when all results have to be put again, by the ledger's clock; 0 if they need not
+    losses: int = 0  #: how often that was so since all of them were last fetched
+
+    @property
+    def is_all_fetched(self) -> bool:
+        """True while nothing is in the depot, or has to be put there again."""
+        return self.fetched == self.parts and not self.lost
 
 
 class Books:
@@ -113,14 +120,17 @@ class Standings:
 
     def of(self, run: RunId) -> Standing:
         """Return how a run stands."""
-        names = ("via", "inputs", "wanted", "parts", "fetched")
-        via, inputs, wanted, parts, fetched = self._ledger.ask("HMGET", self._key(run), *names)
+        names = ("via", "inputs", "wanted", "parts", "fetched", "lost", "losses")
+        via, inputs, wanted, *numbers = self._ledger.ask("HMGET", self._key(run), *names)
+        parts, fetched, lost, losses = (one or 0 for one in numbers)
         return Standing(
             via=via or "",
             inputs=inputs or "",
             wanted=wanted == "1",
-            parts=int(parts or 0),
-            fetched=int(fetched or 0),
+            parts=int(parts),
+            fetched=int(fetched),
+            lost=float(lost),
+            losses=int(losses),
         )
 
     def decide(self, run: RunId, via: str) -> str:
@@ -163,10 +173,6 @@ class Standings:
     def lose(self, run: RunId) -> None:
         """Say that the rest of the results is not in the depot any more: the worker has to put it again."""
         self._ledger.call("depot_lose", run, f"{self._ledger.clock():.3f}")
-
-    def is_lost(self, run: RunId) -> bool:
-        """Tell whether all of the results have to be put again."""
-        return bool(self._ledger.ask("HEXISTS", self._key(run), "lost"))
 
     def found(self, run: RunId) -> None:
         """Say that they will be."""

@@ -122,6 +122,10 @@ class JobsPart(RunsPart):
         """
         if self.run(run).results is not ResultsState.CLEANED:
             self._reclaim(run)
+        return self.collect_again(run)
+
+    def collect_again(self, run: RunId) -> bool:
+        """Do the same where the directories are the run's own, because its results were never delivered."""
         ended = {state for state in JobState if state.is_final}
         start = 0
         while page := self.jobs(run, states=ended, start=start):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +12,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry.depot import Courier
+from jobferry_common.depot.books import Standings
 from jobferry_common.depot.depot import forget_depots
 from jobferry_common.errors import DepotError, DepotFull, NotInDepot, StagingError
 from jobferry_common.names import SubmissionId
 from jobferry_common.settings import Settings
 from jobferry_common.states import JobState, ResultsState
+from jobferry_worker.transfer.depot import Passage
+from jobferry_worker.transfer.mirror import Mirror
 from tests.worker.transfer.apart import LARGE, Ferry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from jobferry_common.depot.tree import Item
     from jobferry_common.ledger import Ledger
     from tests.testbed.broker import Broker
 
@@ -201,3 +206,82 @@ def test_a_worker_without_the_mirror_brings_results_all_the_same(
     world.collect()
     assert world.attend().results is ResultsState.DELIVERED
     assert (world.source / "task.0" / "out").read_text() == "out of 0\n"
+
+
+def test_results_that_are_lost_while_they_are_put_are_put_again(
+    ferry: Ferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.end()
+    sent = Mirror.sent
+
+    def lose(mirror: Mirror, items: Iterable[Item]) -> None:
+        sent(mirror, items)
+        Standings(ferry.ledger).lose(ferry.run)  # a producer that found a damaged part, right now
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "sent", lose)
+        ferry.collect()
+    assert (ferry.record.results, ferry.base("task.0/out").exists()) == (ResultsState.REMOTE, True)
+    ferry.collect()
+    assert ferry.attend().results is ResultsState.DELIVERED
+    assert (ferry.source / "task.0" / "out").read_text() == "out of 0\n"
+
+
+def test_results_that_are_lost_between_the_last_look_and_the_end_are_not_called_delivered(
+    ferry: Ferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.collect()
+    ferry.attend()
+    ferry.end()
+    released = Passage.release
+
+    def lose(passage: Passage) -> None:
+        released(passage)
+        Standings(ferry.ledger).lose(ferry.run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passage, "release", lose)
+        ferry.collect()
+    assert (ferry.record.results, ferry.base("task.0/out").exists()) == (ResultsState.REMOTE, True)
+    ferry.collect()
+    assert ferry.attend().results is ResultsState.DELIVERED
+
+
+def test_a_depot_that_loses_everything_is_tried_less_and_less_and_the_run_says_so(
+    ferry: Ferry,
+) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.end()
+    for _ in range(2):
+        ferry.collect()
+        for path in ferry.depot.glob("objects/*/*"):
+            path.unlink()
+        assert ferry.attend().results is ResultsState.REMOTE
+    parts = Standings(ferry.ledger).of(ferry.run).parts
+    with pytest.raises(StagingError, match="2 times by now: the next try is 5 s after the last"):
+        ferry.collect()
+    assert "look at that depot" in ferry.record.reason
+    assert Standings(ferry.ledger).of(ferry.run).parts == parts
+    ferry.ledger.clock = lambda: time.time() + 5.0
+    ferry.collect()
+    assert (ferry.attend().results, ferry.record.reason) == (ResultsState.DELIVERED, "")
+
+
+def test_what_another_workers_mirror_had_is_brought_from_the_cluster_again(ferry: Ferry) -> None:
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.collect()
+    shutil.rmtree(ferry.mirror.parent)
+    ferry.end()
+    ferry.collect()
+    for path in ferry.depot.glob("objects/*/*"):
+        path.unlink()
+    assert ferry.attend().results is ResultsState.REMOTE
+    ferry.collect()
+    assert ferry.attend().results is ResultsState.DELIVERED
+    assert (ferry.source / "task.0" / "out").read_text() == "out of 0\n"

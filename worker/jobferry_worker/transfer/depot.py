@@ -50,6 +50,9 @@ _PART_BYTES: Final = 64 * _MIB
 _SHARE: Final = 8
 #: between two renewals of a lease
 _BEAT_SECONDS: Final = 5.0
+#: after results were lost twice, before they are put again; it doubles so many times
+_AGAIN_SECONDS: Final = 5.0
+_DOUBLINGS: Final = 6
 _PATHS, _DEPOT = "paths", "depot"
 
 
@@ -64,6 +67,9 @@ class Direct:
     def around(self, staging: Staging) -> Staging:
         """Return the staging as it is."""
         return staging
+
+    def begin(self) -> None:
+        """Do nothing: results come to where they stay."""
 
     def is_the_producers_turn(self) -> bool:
         """Return False: results are where they belong."""
@@ -119,6 +125,28 @@ class Passage:
             forget_depots()
             raise
 
+    def begin(self) -> None:
+        """Have all results brought and put once more, if the depot lost what the producer did not fetch.
+
+        Raises:
+            StagingError: it loses them again and again, so that it is left alone for a while.
+        """
+        standing = self._standings.of(self._run)
+        if not standing.lost:
+            return
+        pause = _AGAIN_SECONDS * 2.0 ** min(standing.losses - 2, _DOUBLINGS)
+        if standing.losses > 1 and self._ledger.clock() < standing.lost + pause:
+            msg = (
+                f"the depot {self._settings.shown} lost or damaged results that were put into it, {standing.losses} "
+                f"times by now: the next try is {pause:.0f} s after the last; look at that depot"
+            )
+            raise StagingError(msg)
+        self._mirror.make()
+        # the mirror may be that of another worker, and have only some
+        self._ledger.collect_again(self._run)
+        self._mirror.forget_sent()
+        self._standings.found(self._run)
+
     def ready(self) -> None:
         """See that results have somewhere to go: another worker may have filled its own mirror."""
         self._mirror.make()
@@ -131,10 +159,6 @@ class Passage:
             StagingError: it cannot be put for another reason.
         """
         self._mirror.make()
-        if self._standings.is_lost(self._run):
-            self._mirror.forget_sent()
-            self._standings.found(self._run)
-            paths = ["."]
         news = self._mirror.news(paths)
         if not news:
             return
@@ -147,14 +171,17 @@ class Passage:
             raise
 
     def is_the_producers_turn(self) -> bool:
-        """Put the rest; True once all is in the depot, False if there is nothing that the producer has to fetch."""
+        """Put the rest; True unless the producer has all of it."""
         self.send(["."])
-        standing = self._standings.of(self._run)
-        if standing.fetched == standing.parts:
+        if self._standings.of(self._run).is_all_fetched:
             self.release()
-            return False
-        self._standings.move(self._run, ResultsState.REMOTE, ResultsState.DEPOT)
-        logger.info("The results of %s are in the depot.", self._run, extra={"action": "depot"})
+            # what it found to be lost since then is to be put again
+            moved = self._standings.move(self._run, ResultsState.REMOTE, ResultsState.DELIVERED)
+            if moved:
+                self._ledger.free_directories(self._run)
+            return not moved
+        if self._standings.move(self._run, ResultsState.REMOTE, ResultsState.DEPOT):
+            logger.info("The results of %s are in the depot.", self._run, extra={"action": "depot"})
         return True
 
     def release(self) -> None:

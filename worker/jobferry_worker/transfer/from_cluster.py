@@ -61,6 +61,7 @@ def collect(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) ->
             return
         with explained(ledger, run):
             move = Move(ledger, cluster, run, partial(both, renew, renew_results))
+            move.way.begin()
             while jobs := sorted(ledger.to_collect(run, _PAGE, at=move.at)):
                 renew()
                 _bring(move, jobs)
