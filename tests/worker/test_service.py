@@ -137,6 +137,17 @@ def test_a_message_that_comes_after_its_run_was_cleaned_is_let_go(
         tasks.collect("alpha", "5e7-2")
 
 
+def test_a_run_that_was_cleaned_since_the_pass_keeps_no_other_from_being_moved(
+    serve: Callable[..., Service], caplog: pytest.LogCaptureFixture
+) -> None:
+    serving = serve()
+    serving.redis.sadd("jobferry:collect:alpha", "5e7-1", "5e8-1")
+    caplog.set_level("INFO")
+    serving.look("alpha")
+    assert "jobferry.collect of 5e7-1 is not needed" in caplog.text
+    assert "jobferry.collect of 5e8-1 is not needed" in caplog.text
+
+
 def test_the_test_of_a_cluster_says_which_step_is_wrong(
     serve: Callable[..., Service], tmp_path: Path, redis: Redis
 ) -> None:

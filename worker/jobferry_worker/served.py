@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError
 
 from jobferry_common import messages
-from jobferry_common.errors import JobferryError
+from jobferry_common.errors import JobferryError, UnknownId
 from jobferry_common.killpoints import kill_here
 from jobferry_common.scripts.layout import spool
 from jobferry_worker import transfer
@@ -85,7 +85,7 @@ class Served:
             reports = self._passes()
             if reports is None:
                 return
-            moved = [self._see_to(move) for report in reports for move in _moves(report)]
+            moved = [self._seen_to(move) for report in reports for move in _moves(report)]
             if not any(moved) and not self.turn.owed:
                 break
         else:
@@ -124,6 +124,14 @@ class Served:
             transfer.clean(ledger, self.cluster(), settings, run)
         else:
             transfer.collect(ledger, self.cluster(), settings, run)
+
+    def _seen_to(self, move: tuple[str, RunId]) -> bool:
+        """See to a move; a run that was cleaned since the pass keeps no other from being moved."""
+        try:
+            return self._see_to(move)
+        except UnknownId as error:
+            logger.info("%s of %s is not needed: %s", *move, error, extra={"action": "late"})
+            return False
 
     def _see_to(self, move: tuple[str, RunId]) -> bool:
         """Move a small run here and now; ask the data queue for others. True when files were moved."""

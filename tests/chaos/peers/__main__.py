@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--naps", type=float, default=1.0, help="seconds that each task sleeps")
+    parser.add_argument("--naps", type=float, default=2.0, help="seconds that each task sleeps")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
     words = {"jobs": given.jobs, "kills": given.kills, "seed": given.seed, "naps": given.naps}

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.peers.drive import Driven, Work, counted
+from tests.chaos.peers.drive import LEAST_SECONDS, MOST_SECONDS, Driven, Work, counted
 from tests.testbed.broker import Broker
 from tests.testbed.fleet import ROOT
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tests.chaos.peers.drive import Outcome
 
 _VISIBILITY_SECONDS: Final = 60
-_LEAST_SECONDS: Final = 2.0
-_MOST_SECONDS: Final = 6.0
 _LIMIT_SECONDS: Final = 600.0
 #: with nothing new in the log, and nothing in the queue, it is over
 _STILL_SECONDS: Final = _VISIBILITY_SECONDS + 30.0
@@ -38,11 +36,10 @@ def measure(directory: Path, *, jobs: int, kills: int, seed: int, naps: float) -
         env["PYTHONPATH"] = str(ROOT)
         _send(broker.url, work)
         argv = [sys.executable, "-m", "celery", "-A", "tests.chaos.peers.celery_app", "worker"]
-        worker = Driven([*argv, "-c", "8"], env=env, cwd=work.directory)
         begin = time.monotonic()
-        _kill_often(worker, work, random.Random(seed), kills)
+        with Driven([*argv, "-c", "8"], env=env, cwd=work.directory) as worker:
+            _kill_often(worker, work, random.Random(seed), kills)
         seconds, killed = time.monotonic() - begin, worker.kills
-        worker.kill(group=True)
     note = f"acks_late, reject_on_worker_lost, visibility timeout {_VISIBILITY_SECONDS} s"
     return counted(
         "Celery 5.7 tasks", work, kills=killed, seconds=seconds, deaths=worker.deaths, note=note
@@ -62,7 +59,7 @@ def _kill_often(worker: Driven, work: Work, dice: random.Random, kills: int) -> 
     """Kill the worker so many times; then wait until nothing more happens."""
     worker.start()
     now = time.monotonic()
-    end, kill_at = now + _LIMIT_SECONDS, now + dice.uniform(_LEAST_SECONDS, _MOST_SECONDS)
+    end, kill_at = now + _LIMIT_SECONDS, now + dice.uniform(LEAST_SECONDS, MOST_SECONDS)
     size, still_since = 0, now
     while now < end and now < still_since + _STILL_SECONDS:
         time.sleep(0.05)
@@ -72,4 +69,4 @@ def _kill_often(worker: Driven, work: Work, dice: random.Random, kills: int) -> 
         if worker.kills < kills and now >= kill_at:
             worker.kill(group=dice.random() < 0.5)
             worker.start()
-            kill_at = now + dice.uniform(_LEAST_SECONDS, _MOST_SECONDS)
+            kill_at = now + dice.uniform(LEAST_SECONDS, MOST_SECONDS)

@@ -40,9 +40,10 @@ def measure(
         "HOME": str(work.directory),
     }
     script = Path(__file__).with_name("dpd_script.py")
-    driven = Driven([str(python), str(script), str(given)], env=env, cwd=work.directory)
     begin = time.monotonic()
-    killed_again_and_again(driven, random.Random(seed), kills, _LIMIT_SECONDS)
+    argv = [str(python), str(script), str(given)]
+    with Driven(argv, env=env, cwd=work.directory) as driven:
+        killed_again_and_again(driven, random.Random(seed), kills, _LIMIT_SECONDS)
     seconds = time.monotonic() - begin
     ended = "ended by itself" if driven.code == 0 else f"did not end in {_LIMIT_SECONDS:.0f} s"
     wait_until(lambda: not slurm.queue(), "Slurm is done", limit=_LIMIT_SECONDS)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry import Resources, Submission, Task
 from jobferry.results import is_settled
-from tests.chaos.peers.drive import Driven, Work, counted
+from tests.chaos.peers.drive import LEAST_SECONDS, MOST_SECONDS, Driven, Work, counted
 from tests.testbed.fleet import BIN, Fleet
 from tests.testbed.processes import wait_until
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tests.chaos.peers.drive import Outcome
     from tests.testbed.slurm import SlurmCluster
 
-_LEAST_SECONDS: Final = 1.0
-_MOST_SECONDS: Final = 6.0
 _LIMIT_SECONDS: Final = 900.0
 
 
@@ -43,11 +41,10 @@ def measure(
     os.environ["JOBFERRY_CONFIG"] = str(fleet.config)  # the producer is this process
     with fleet:
         argv = [str(BIN / "jobferry"), "worker", "--cluster", "peer"]
-        worker = Driven(argv, env=fleet.env, cwd=work.directory)
         handle = fleet.submit(_submission(work))
-        _kill_often(worker, lambda: is_settled(handle.status()), random.Random(seed), kills)
+        with Driven(argv, env=fleet.env, cwd=work.directory) as worker:
+            _kill_often(worker, lambda: is_settled(handle.status()), random.Random(seed), kills)
         seconds, killed = time.monotonic() - begin, worker.kills
-        worker.kill(group=True)
     wait_until(lambda: not slurm.queue(), "Slurm is done", limit=_LIMIT_SECONDS)
     return counted("jobferry", work, kills=killed, seconds=seconds)
 
@@ -66,11 +63,11 @@ def _kill_often(
 ) -> None:
     worker.start()
     now = time.monotonic()
-    end, kill_at = now + _LIMIT_SECONDS, now + dice.uniform(_LEAST_SECONDS, _MOST_SECONDS)
+    end, kill_at = now + _LIMIT_SECONDS, now + dice.uniform(LEAST_SECONDS, MOST_SECONDS)
     while now < end and not is_over():
         time.sleep(0.2)
         now = time.monotonic()
         if worker.kills < kills and now >= kill_at:
             worker.kill(group=dice.random() < 0.5)
             worker.start()
-            kill_at = now + dice.uniform(_LEAST_SECONDS, _MOST_SECONDS)
+            kill_at = now + dice.uniform(LEAST_SECONDS, MOST_SECONDS)
