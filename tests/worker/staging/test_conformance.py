@@ -28,6 +28,27 @@ def test_staging_twice_is_staging_once(place: Place) -> None:
     assert (place.base / "lib" / "a").read_text(encoding="utf-8") == "a"
 
 
+def test_what_a_job_put_in_the_place_of_an_input_is_replaced_when_it_is_staged_again(
+    place: Place, tmp_path: Path
+) -> None:
+    inputs = ("t/in", "t/gone", "graph.pb")
+    for name in inputs:
+        place.put(place.source / name, name)
+    stranger = tmp_path / "stranger"
+    place.put(stranger, "not ours")
+    place.stage(task(forward=("in", "gone")), common=("graph.pb",))
+    for name in inputs:
+        (place.base / name).unlink()
+    place.put(place.base / "t" / "in", "a result")
+    (place.base / "t" / "gone").symlink_to("nowhere")
+    (place.base / "graph.pb").symlink_to(stranger)
+    place.stage(task(forward=("in", "gone")), common=("graph.pb",))
+    for name in inputs:
+        assert (place.base / name).read_text(encoding="utf-8") == name
+        assert (place.source / name).read_text(encoding="utf-8") == name
+    assert stranger.read_text(encoding="utf-8") == "not ours"
+
+
 def test_common_files_stand_beside_the_tasks(place: Place) -> None:
     place.put(place.source / "graph.pb", "graph")
     place.put(place.source / "lib" / "deep" / "x", "x")

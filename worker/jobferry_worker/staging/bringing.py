@@ -15,7 +15,7 @@ import os
 from typing import TYPE_CHECKING
 
 from jobferry_common.scripts.layout import HIDDEN
-from jobferry_worker.staging.copying import copy_file, same_content
+from jobferry_worker.staging.copying import copy_file, link_over, same_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,15 +74,16 @@ class Bringing:
             self._again(path, source, target)
 
     def _again(self, path: str, source: str, target: str) -> None:
-        """Link over what is there: an earlier try, or a directory that both are."""
-        if os.path.islink(target) and os.readlink(target) == source:  # noqa: PTH114, PTH115
+        """Link over what is there: an earlier try, a directory that both are, or what a job put there."""
+        is_link = os.path.islink(target)  # noqa: PTH114
+        if is_link and os.readlink(target) == source:  # noqa: PTH115
             return
-        if os.path.isdir(source) and not os.path.islink(target):  # noqa: PTH112, PTH114
+        if os.path.isdir(source) and os.path.isdir(target) and not is_link:  # noqa: PTH112
             self._children(path, source)
             return
-        if os.path.samefile(source, target):  # noqa: PTH121
+        if os.path.exists(target) and os.path.samefile(source, target):  # noqa: PTH110, PTH121
             return
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        link_over(source, target)
 
     def _copy(self, path: str, source: str, target: str) -> None:
         if os.path.isdir(source):  # noqa: PTH112

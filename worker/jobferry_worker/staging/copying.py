@@ -67,6 +67,15 @@ def link_or_copy(source: str, target: str) -> None:
     _put(part, target)
 
 
+def link_over(source: str, target: str) -> None:
+    """Make `target` a symbolic link to `source`, whatever file or link was there; a directory is not replaced."""
+    part = part_of(target)
+    with suppress(FileNotFoundError):  # left by a try that was killed
+        os.unlink(part)  # noqa: PTH108
+    os.symlink(source, part)  # noqa: PTH211
+    _put(part, target)
+
+
 def _put(part: str, target: str) -> None:
     try:
         os.replace(part, target)  # noqa: PTH105
