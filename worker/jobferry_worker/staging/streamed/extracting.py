@@ -1,6 +1,6 @@
 """Files of a stream are written under names for the time being, and renamed once all of it was proved right.
 
-Extracting(far, layout, squeezing, renew).fetch({"t/out": Wanted(…)})
+Extracting(trip).fetch({"t/out": Wanted(…)})
 
 A name that nobody asked for is refused. What is here already with the same content does not travel.
 """
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from jobferry_common.schedulers.base import Completed
-    from jobferry_common.scripts.layout import Layout
     from jobferry_worker.hosts.base import Output
-    from jobferry_worker.staging.streamed.far import Far
     from jobferry_worker.staging.streamed.squeezing import Squeezing
     from jobferry_worker.staging.streamed.tree import Node
+    from jobferry_worker.staging.streamed.trip import Trip
     from jobferry_worker.staging.streamed.unpacking import Member
 
 _PIECE_BYTES: Final = 1 << 18
@@ -104,13 +103,11 @@ class _Incoming:
 class Extracting:
     """One stream of results."""
 
-    def __init__(
-        self, far: Far, layout: Layout, squeezing: Squeezing, renew: Callable[[], None]
-    ) -> None:
-        self._far = far
-        self._layout = layout
-        self._squeezing = squeezing
-        self._renew = renew
+    def __init__(self, trip: Trip) -> None:
+        self._far = trip.far
+        self._layout = trip.layout
+        self._squeezing = trip.squeezing
+        self._renew = trip.renew
 
     def fetch(self, wanted: Mapping[str, Wanted]) -> None:
         """Bring what is not here yet.

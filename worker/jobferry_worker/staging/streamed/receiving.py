@@ -1,6 +1,6 @@
 """Results come back from another machine: what is there is listed, one stream brings what is not here yet.
 
-    lacking = Receiving(far, header, layout, squeezing, renew).collect(tasks)
+    lacking = Receiving(trip).collect(tasks)
 
 Which names a pattern stands for, which links are followed, and what is told as lacking is as with files on a shared
 disk (`fetching.py`). Nothing counts before the checksum of the whole stream was right: until then all of it has names
@@ -24,13 +24,11 @@ from jobferry_worker.staging.streamed.extracting import Extracting, Wanted
 from jobferry_worker.staging.streamed.tree import FarTree, key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from jobferry_common.document import Header, TaskSpec
-    from jobferry_common.scripts.layout import Layout
-    from jobferry_worker.staging.streamed.far import Far
-    from jobferry_worker.staging.streamed.squeezing import Squeezing
+    from jobferry_common.document import TaskSpec
     from jobferry_worker.staging.streamed.tree import Node
+    from jobferry_worker.staging.streamed.trip import Trip
 
 _PAGE_TASKS: Final = 2000
 
@@ -57,19 +55,8 @@ class Item:
 class Receiving:
     """The results of a run, on their way."""
 
-    def __init__(
-        self,
-        far: Far,
-        header: Header,
-        layout: Layout,
-        squeezing: Squeezing,
-        renew: Callable[[], None],
-    ) -> None:
-        self._far = far
-        self._header = header
-        self._layout = layout
-        self._squeezing = squeezing
-        self._renew = renew
+    def __init__(self, trip: Trip) -> None:
+        self._trip = trip
         self._homes: set[str] = set()
 
     def collect(self, tasks: Iterable[tuple[TaskSpec, bool]]) -> list[Lacking]:
@@ -87,20 +74,20 @@ class Receiving:
 
     def common(self) -> list[Lacking]:
         """Fetch what a run left for all its tasks together."""
-        names = self._header.backward_common
+        names = self._trip.header.backward_common
         return self._page([Item(None, ".", name, told=True) for name in names])
 
     def _page(self, items: Sequence[Item]) -> list[Lacking]:
         if items:
-            with told("fetch", self._layout.base):
+            with told("fetch", self._trip.layout.base):
                 tree = self._looked(items)
                 wanted = self._wanted(items, tree)
-                Extracting(self._far, self._layout, self._squeezing, self._renew).fetch(wanted)
+                Extracting(self._trip).fetch(wanted)
         return [item.lacking for item in items if item.lacking]
 
     def _looked(self, items: Sequence[Item]) -> FarTree:
         """Return a tree that knows all that the items stand for."""
-        tree = FarTree(self._far, self._layout.base)
+        tree = FarTree(self._trip.far, self._trip.layout.base)
         for item in items:
             tree.want("deep", key(f"{item.path}/{item.name}"))
             if globbing.is_pattern(item.name):
@@ -117,14 +104,14 @@ class Receiving:
         wanted: dict[str, Wanted] = {}
         for item in items:
             try:
-                with told("fetch", f"{self._layout.base}/{item.path}"):
+                with told("fetch", f"{self._trip.layout.base}/{item.path}"):
                     self._prepare(item, tree, wanted)
             except StagingError as error:
                 self._note(item, error)
         return wanted
 
     def _prepare(self, item: Item, tree: FarTree, wanted: dict[str, Wanted]) -> None:
-        home = f"{self._header.source}/{item.path}"
+        home = f"{self._trip.header.source}/{item.path}"
         if item.found and home not in self._homes:
             os.makedirs(home, exist_ok=True)  # noqa: PTH103
             self._homes.add(home)
@@ -146,7 +133,9 @@ class Receiving:
         """
         if is_passing(error):
             raise error
-        source_must_exist(self._header)  # a file system that went away meanwhile may come again
+        source_must_exist(
+            self._trip.header
+        )  # a file system that went away meanwhile may come again
         item.why = str(error)
 
 

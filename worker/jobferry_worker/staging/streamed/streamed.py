@@ -12,6 +12,7 @@ from jobferry_worker.staging.streamed.far import Far
 from jobferry_worker.staging.streamed.receiving import Receiving
 from jobferry_worker.staging.streamed.sending import Sending
 from jobferry_worker.staging.streamed.squeezing import Squeezing
+from jobferry_worker.staging.streamed.trip import Trip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -51,25 +52,30 @@ class Streamed:
         source_must_exist(header)
         _must_be_its_own(layout)
         with told("bring", layout.base):
-            Sending(self._far, header, layout, self._up, self._renew).send(pages)
+            Sending(self._trip(header, layout, self._up)).send(pages)
 
     def collect(
         self, header: Header, tasks: Iterable[tuple[TaskSpec, bool]], layout: Layout
     ) -> list[Lacking]:
         """Fetch backward files and logs."""
         source_must_exist(header)
-        return Receiving(self._far, header, layout, self._down, self._renew).collect(tasks)
+        return Receiving(self._trip(header, layout, self._down)).collect(tasks)
 
     def collect_common(self, header: Header, layout: Layout) -> list[Lacking]:
         """Fetch the common results."""
         source_must_exist(header)
-        return Receiving(self._far, header, layout, self._down, self._renew).common()
+        return Receiving(self._trip(header, layout, self._down)).common()
 
     def clean(self, layout: Layout) -> None:
         """Remove the run's directory and its marks, and what nobody used for long."""
         _must_be_its_own(layout)
         with told("remove", layout.base):
             self._far.ask("clean", layout.root, layout.run, str(_UNUSED_DAYS), stdin=b"")
+
+    def _trip(self, header: Header, layout: Layout, squeezing: Squeezing) -> Trip:
+        return Trip(
+            far=self._far, header=header, layout=layout, squeezing=squeezing, renew=self._renew
+        )
 
 
 def _must_be_its_own(layout: Layout) -> None:
