@@ -84,6 +84,28 @@ def matches(directory: str, pattern: str, tree: Tree = _DISK) -> list[str]:
     return expanded(directory, pattern, tree) if is_pattern(pattern) else []
 
 
+def may_lead_to(pattern: str, name: str) -> bool:
+    """Tell whether what a pattern stands for may be a directory, hold it, or lie in it."""
+    parts = pattern.split("/")
+    if _ANY_DEPTH in parts:
+        first = parts.index(_ANY_DEPTH)
+        return not first or may_lead_to("/".join(parts[:first]), name)
+    pairs = zip(name.split("/"), parts, strict=False)
+    return all(one == part or _fits(one, part) for one, part in pairs)
+
+
+def shut_above(directory: str, pattern: str) -> str:
+    """Return the directory that keeps this process from looking for a pattern; empty if none does."""
+    path = directory
+    for part in ["", *pattern.split("/")]:
+        path = f"{path}/{part}" if part else path
+        if is_pattern(part) or not os.path.isdir(path):  # noqa: PTH112
+            return ""
+        if not os.access(path, os.R_OK | os.X_OK):
+            return path
+    return ""
+
+
 def expanded(directory: str, pattern: str, tree: Tree = _DISK) -> list[str]:
     """Return the sorted names below `directory` that fit a pattern."""
     return sorted(set(_expand(tree, directory, "", pattern.split("/"))))

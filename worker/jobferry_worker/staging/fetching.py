@@ -35,6 +35,8 @@ def fetch(base: str, source: str, path: str, patterns: Iterable[str]) -> list[st
     for pattern in patterns:
         names = [name for name in globbing.matches(directory, pattern) if _there(directory, name)]
         if not names:
+            if shut := globbing.shut_above(directory, pattern):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), shut)
             missing.append(pattern)
         for name in names:
             _one(directory, home, name)

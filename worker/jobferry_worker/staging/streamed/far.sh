@@ -212,23 +212,42 @@ receive() {
 # list <base>: lines "<how> <bytes>" with paths after them
 #   deep: all below; shallow: one level; link: what a link leads to, and where that is
 list() {
-    local how bytes
-    cd "$1" 2> /dev/null || { printf 'end\0'; return; }
+    local how bytes said
+    enter "$1" || { printf 'end\0'; return; }
+    exec 3>&1
     while read -r how bytes; do
         printf '# %s\0' "$how"
-        take "$bytes" | xargs -0 -r bash -c "$LOOK" "$how" 2> /dev/null
+        # what is not there (any more) is no fault; a file system that fails is one: it holds more than was seen
+        said=$(take "$bytes" | xargs -0 -r bash -c "$LOOK" "$how" 2>&1 >&3 | grep -E ": ($FAULTS)\$")
+        [ -z "$said" ] || fail "$said"
     done
     printf 'here\0'
     pwd -P | tr '\n' '\0'
     printf 'end\0'
 }
 
+# enter <directory>: 1 if it is not there
+enter() {
+    local said
+    cd "$1" 2> /dev/null && return
+    said=$(cd "$1" 2>&1)
+    case $said in
+        *": No such file or directory" | *": Not a directory") return 1 ;;
+        *) fail "cd: '$1': ${said##*: }" ;;
+    esac
+}
+
+FAULTS='Input/output error|Stale file handle|Connection timed out|Transport endpoint is not connected'
+FAULTS="$FAULTS|Remote I/O error|Host is down|No route to host|Cannot allocate memory|Too many open files"
+
+# a directory that may not be entered is told as D: it may hold anything
 LOOK='
-    format="%y %s %b %T@ %m %p\0"
+    format="%s %b %T@ %m %p\0"
+    shut=(-type d "(" ! -readable -o ! -executable ")" -printf "D $format" -prune -o -printf "%y $format")
     case $0 in
-        deep) exec find "$@" -name .jobferry -prune -o -printf "$format" ;;
-        shallow) exec find "$@" -maxdepth 1 -name .jobferry -prune -o -printf "$format" ;;
-        link) for path; do find -L "$path" -maxdepth 0 -printf "$format" && realpath -z -- "$path"; done ;;
+        deep) exec find "$@" -name .jobferry -prune -o "${shut[@]}" ;;
+        shallow) exec find "$@" -maxdepth 1 -name .jobferry -prune -o "${shut[@]}" ;;
+        link) for path; do find -L "$path" -maxdepth 0 "${shut[@]}" && realpath -z -- "$path"; done ;;
     esac'
 
 sums() { cd "$1" && xargs -0 -r sha256sum -- 2> /dev/null; echo end; }

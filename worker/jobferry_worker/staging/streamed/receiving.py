@@ -9,6 +9,7 @@ for the time being.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from functools import partial
@@ -97,6 +98,9 @@ class Receiving:
                 item.found = _names(tree, item)
                 for _ in _below_all(tree, item):
                     pass
+                if not item.found:  # may one look where it should be?
+                    for upper in _uppers(f"{item.path}/{_before_magic(item.name)}"):
+                        tree.want("shallow", upper)
         return tree
 
     def _wanted(self, items: Sequence[Item], tree: FarTree) -> dict[str, Wanted]:
@@ -124,6 +128,10 @@ class Receiving:
             if path not in wanted:
                 wanted[path] = Wanted(target=f"{home}/{name}", node=node, failed=[])
             wanted[path].failed.append(partial(self._note, item))
+        for path in sorted(tree.shut):
+            if _may_be_in(item, path):
+                where = f"{self._layout.base}/{path}"
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), where)
 
     def _note(self, item: Item, error: StagingError) -> None:
         """Keep why an item stays there.
@@ -150,8 +158,30 @@ def _items(task: TaskSpec, succeeded: bool) -> Iterator[Item]:
 def _before_magic(pattern: str) -> str:
     """Return the directory below which a pattern has to be looked for."""
     parts = pattern.split("/")
-    first = next(index for index, part in enumerate(parts) if globbing.is_pattern(part))
-    return "/".join(parts[:first])
+    magic = (index for index, part in enumerate(parts) if globbing.is_pattern(part))
+    return "/".join(parts[: next(magic, -1)])
+
+
+def _uppers(path: str) -> Iterator[str]:
+    """Return a directory and those that it is in, but for the base."""
+    path = key(path)
+    while path:
+        yield path
+        path = os.path.dirname(path)  # noqa: PTH120
+
+
+def _may_be_in(item: Item, shut: str) -> bool:
+    """Tell whether a directory that may not be entered is, holds, or lies below what an item stands for."""
+    home = key(item.path)
+    if item.found and not globbing.is_pattern(item.name):  # the way to it is open
+        return f"{shut}/".startswith(f"{key(f'{item.path}/{item.name}')}/")
+    if f"{home}/".startswith(f"{shut}/"):
+        return True
+    inner = shut.removeprefix(f"{home}/") if home else shut
+    if home and inner == shut:
+        return False
+    pattern = key(item.name)
+    return not pattern or globbing.may_lead_to(pattern, inner)
 
 
 def _names(tree: FarTree, item: Item) -> list[str]:

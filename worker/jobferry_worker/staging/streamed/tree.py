@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobferry_worker.staging.streamed.far import Far
 
 _FIELDS: Final = 6
+_SHUT: Final = "D"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Node:
     mode: int
     is_sparse: bool
     real: str = ""  #: where a link leads: absolute
+    is_shut: bool = False  #: a directory that may not be entered: what is in it is not known
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Tell whether it is a directory itself."""
@@ -54,6 +56,8 @@ class FarTree:
         self._targets: dict[str, Node] = {}  #: what links lead to
         self._asked: set[tuple[str, str]] = set()
         self._wanted: dict[str, set[str]] = {"deep": set(), "shallow": set(), "link": set()}
+        #: directories that may not be entered, and links to such
+        self.shut: set[str] = set()
         #: where the base really is; "" if it is not there
         self.real = ""
 
@@ -134,6 +138,8 @@ class FarTree:
                 self._targets[path] = replace(self._targets[path], real=os.fsdecode(record))
             elif record:
                 path, node = _parsed(record)
+                if node.is_shut:
+                    self.shut.add(path)
                 if how == "link":
                     self._targets[path] = node
                 else:
@@ -162,7 +168,7 @@ def _requests(wanted: dict[str, list[str]]) -> Iterator[bytes]:
 
 
 def _parsed(record: bytes) -> tuple[str, Node]:
-    """Read a record of find: kind, size, blocks, time, mode, path."""
+    """Read a record of find: kind, size, blocks, time, mode, path; D is a directory that may not be entered."""
     kind, size, blocks, time, mode, path = os.fsdecode(record).split(" ", _FIELDS - 1)
     seconds, _, fraction = time.partition(".")
     path = key(path)
@@ -170,10 +176,11 @@ def _parsed(record: bytes) -> tuple[str, Node]:
         path,
         Node(
             name=os.path.basename(path),  # noqa: PTH119
-            kind=kind,
+            kind=kind.lower() if kind == _SHUT else kind,
             size=int(size),
             mtime_ns=int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0")),
             mode=int(mode, 8),
             is_sparse=int(size) > int(blocks) * 512 + (1 << 20),
+            is_shut=kind == _SHUT,
         ),
     )
