@@ -20,6 +20,7 @@ from jobferry_common.errors import (
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.names import ClusterName, SchedulerId, Token
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
+from jobferry_common.schedulers.elements import Joined
 from jobferry_common.states import Outcome
 from jobferry_worker.cluster import Cluster
 from jobferry_worker.reconcile.budget import Budget
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 ALPHA = ClusterName("alpha")
 ROOT = "/far/root"
+
+
+_FORM = Joined("_")
 
 
 class FakeScheduler:
@@ -76,7 +80,10 @@ class FakeScheduler:
                 raise SubmitUnknown(done.stderr)
 
     def element(self, array: SchedulerId, index: int) -> SchedulerId:
-        return SchedulerId(f"{array}_{index}")
+        return _FORM.element(array, index)
+
+    def split(self, key: SchedulerId) -> tuple[SchedulerId, int | None]:
+        return _FORM.split(key)
 
     def listing(self, user: str) -> Argv:
         return ("fake", "list", user)

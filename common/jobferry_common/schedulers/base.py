@@ -142,6 +142,10 @@ class Scheduler(Protocol):
         """Return the id of one element of an array."""
         ...
 
+    def split(self, key: SchedulerId) -> tuple[SchedulerId, int | None]:
+        """Return the array and the index of an element, as `element` took them; of a job itself, and None."""
+        ...
+
     def listing(self, user: str) -> Argv:
         """Return the one command that lists all live jobs of a user, and its own cluster's name."""
         ...

@@ -2,8 +2,10 @@
 
 >>> indices("1,3,5-9:2%4")
 Indices({1, 3, 5, 7, 9})
->>> compact([SchedulerId("7_1"), SchedulerId("7_2"), SchedulerId("9")])
+>>> compact([SchedulerId("7_1"), SchedulerId("7_2"), SchedulerId("9")], Joined("_"))
 {'7': '1-2', '9': None}
+
+Each batch system writes the id of an element in its own way, its `Form`: `257_3`, `257[3]`, `257.3`, `257[3].server`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from jobferry_common.errors import UnreadableOutput
 from jobferry_common.names import SchedulerId
@@ -75,6 +77,38 @@ def _span(part: str, text: str) -> range:
     return span
 
 
+class Form(Protocol):
+    """How ids of elements are written."""
+
+    def element(self, array: SchedulerId, index: int) -> SchedulerId:
+        """Return the id of one element."""
+        ...
+
+    def split(self, key: SchedulerId) -> tuple[SchedulerId, int | None]:
+        """Return the array and the index of an element; of anything else itself, and None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The index stands at the end: `257_3` with `Joined("_")`, `257[3]` with `Joined("[", "]")`."""
+
+    before: str  #: what stands between array and index
+    after: str = ""  #: what stands after the index
+
+    def element(self, array: SchedulerId, index: int) -> SchedulerId:
+        """Return the id of one element."""
+        return SchedulerId(f"{array}{self.before}{index}{self.after}")
+
+    def split(self, key: SchedulerId) -> tuple[SchedulerId, int | None]:
+        """Return the array and the index of an element; of anything else itself, and None."""
+        array, found, rest = key.rpartition(self.before)
+        index = rest.removesuffix(self.after)
+        if found and index.isdecimal() and rest.endswith(self.after):
+            return SchedulerId(array), int(index)
+        return key, None
+
+
 @dataclass(frozen=True, slots=True)
 class Jobs(Mapping[SchedulerId, "Seen"]):
     """Jobs of a listing: those told one by one, then elements that share one line."""
@@ -82,15 +116,16 @@ class Jobs(Mapping[SchedulerId, "Seen"]):
     single: Mapping[SchedulerId, Seen]
     #: array → (indices, what is said of each of them)
     shared: Mapping[SchedulerId, list[tuple[Indices, Seen]]]
+    form: Form  #: of the ids of elements
 
     def __getitem__(self, key: SchedulerId) -> Seen:
         """Return what is said of a job or of an element."""
         if seen := self.single.get(key):
             return seen
-        array, _, index = key.partition("_")
-        if index.isdecimal():
-            for members, seen in self.shared.get(SchedulerId(array), ()):
-                if int(index) in members:
+        array, index = self.form.split(key)
+        if index is not None:
+            for members, seen in self.shared.get(array, ()):
+                if index in members:
                     return replace(seen, id=key)
         raise KeyError(key)
 
@@ -99,7 +134,7 @@ class Jobs(Mapping[SchedulerId, "Seen"]):
         yield from self.single
         for array, lines in self.shared.items():
             for index in sorted(set().union(*(members for members, _ in lines))):
-                if (key := SchedulerId(f"{array}_{index}")) not in self.single:
+                if (key := self.form.element(array, index)) not in self.single:
                     yield key
 
     def __len__(self) -> int:
@@ -107,16 +142,16 @@ class Jobs(Mapping[SchedulerId, "Seen"]):
         return sum(1 for _ in self)
 
 
-def compact(ids: Iterable[SchedulerId]) -> dict[str, str | None]:
+def compact(ids: Iterable[SchedulerId], form: Form) -> dict[SchedulerId, str | None]:
     """Return job → None, and array → its wanted indices as `0-3,7`; whoever names the array means all of it."""
-    found: dict[str, list[int] | None] = {}
+    found: dict[SchedulerId, list[int] | None] = {}
     for key in ids:
-        array, _, index = key.partition("_")
+        array, index = form.split(key)
         members = found.setdefault(array, [])
-        if not index:
+        if index is None:
             found[array] = None
         elif members is not None:
-            members.append(int(index))
+            members.append(index)
     return {array: None if of is None else _ranges(of) for array, of in found.items()}
 
 

@@ -24,7 +24,7 @@ from jobferry_common.files import NewFile
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.asked import refuse_others
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
-from jobferry_common.schedulers.elements import Indices, Jobs, compact, indices
+from jobferry_common.schedulers.elements import Indices, Jobs, Joined, compact, indices
 from jobferry_common.states import Outcome
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _SCRIPT: Final = b"\n".join(
     package.files(__package__).joinpath(name).read_bytes()
     for name in ("shell_jobs.sh", "shell_verbs.sh")
 )
+_FORM: Final = Joined("_")
 _GREETING: Final = "jobferry-shell "
 #: exit codes of shell.sh, and of bash where it is missing
 _REFUSED, _NOT_NOW = 64, frozenset({69, 75, 78, 126, 127})
@@ -108,7 +109,11 @@ class Shell:
 
     def element(self, array: SchedulerId, index: int) -> SchedulerId:
         """Return `17_3`."""
-        return SchedulerId(f"{array}_{index}")
+        return _FORM.element(array, index)
+
+    def split(self, key: SchedulerId) -> tuple[SchedulerId, int | None]:
+        """Return the array and the index of an element."""
+        return _FORM.split(key)
 
     def listing(self, user: str) -> Argv:
         """List all jobs that were not forgotten."""
@@ -172,7 +177,7 @@ class Shell:
 
 
 def _together(ids: Sequence[SchedulerId]) -> list[str]:
-    return [job if of is None else f"{job}_{of}" for job, of in compact(ids).items()]
+    return [job if of is None else f"{job}_{of}" for job, of in compact(ids, _FORM).items()]
 
 
 def _answer(done: Completed) -> tuple[str, list[str]]:
@@ -270,5 +275,5 @@ def _read(lines: Sequence[str]) -> Listing:
     for key, token in reader.tokens.items():
         tokens.setdefault(token, []).append(key)
     return Listing(
-        jobs=Jobs(reader.single, reader.shared), unreadable=reader.unreadable, tokens=tokens
+        jobs=Jobs(reader.single, reader.shared, _FORM), unreadable=reader.unreadable, tokens=tokens
     )

@@ -32,7 +32,7 @@ from jobferry_common.errors import UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers import slurm_inquiry
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
-from jobferry_common.schedulers.elements import Indices, Jobs, compact, indices
+from jobferry_common.schedulers.elements import Indices, Jobs, Joined, compact, indices
 from jobferry_common.schedulers.slurm_header import header_of
 from jobferry_common.schedulers.slurm_refusals import submit_error
 from jobferry_common.schedulers.slurm_states import exit_code, meaning_of
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from jobferry_common.models.resources import Resources
     from jobferry_common.schedulers.base import Submit
 
+_FORM: Final = Joined("_")
 _SUBMITTED: Final = re.compile(r"^(\d+)(?:;\S+)?\s*$", re.M)
 _NAME_FORBIDDEN: Final = re.compile(r"[^\w.+@:/=-]")
 _NAME_LENGTH: Final = 64
@@ -145,7 +146,11 @@ class Slurm:
 
     def element(self, array: SchedulerId, index: int) -> SchedulerId:
         """Return `257_3`."""
-        return SchedulerId(f"{array}_{index}")
+        return _FORM.element(array, index)
+
+    def split(self, key: SchedulerId) -> tuple[SchedulerId, int | None]:
+        """Return the array and the index of an element."""
+        return _FORM.split(key)
 
     def listing(self, user: str) -> Argv:
         """List every job of the user with squeue, recently finished ones too."""
@@ -208,7 +213,7 @@ class Slurm:
 
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
         """End jobs with scancel; elements of an array are named together: `257_[0-3,7]`."""
-        wanted = (job if of is None else f"{job}_[{of}]" for job, of in compact(ids).items())
+        wanted = (job if of is None else f"{job}_[{of}]" for job, of in compact(ids, _FORM).items())
         return (*_env(("SLURM_CLUSTERS", *_CANCEL_UNSET)), "scancel", *wanted)
 
     def forget(self, ids: Sequence[SchedulerId]) -> Argv | None:
@@ -301,7 +306,7 @@ def _read(lines: Iterator[re.Match[str]]) -> Listing:
             shared.setdefault(SchedulerId(array), []).append((indices(of.strip("[]")), seen))
         else:
             single[key] = seen
-    return Listing(jobs=Jobs(single, shared), unreadable=unreadable, tokens=tokens)
+    return Listing(jobs=Jobs(single, shared, _FORM), unreadable=unreadable, tokens=tokens)
 
 
 def _seen(key: SchedulerId, line: re.Match[str]) -> Seen | None:
@@ -334,7 +339,7 @@ def _shown(text: str) -> str:
 
 
 def _accounted(ids: Collection[SchedulerId]) -> Iterator[str]:
-    for job, of in compact(ids).items():
+    for job, of in compact(ids, _FORM).items():
         members = indices(of) if of else ()
         if 0 < len(members) <= _MOST_NAMED:
             yield from (f"{job}_{index}" for index in members)

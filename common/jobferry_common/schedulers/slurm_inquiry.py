@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import CommandFailed
 from jobferry_common.names import SchedulerId
-from jobferry_common.schedulers.elements import compact
+from jobferry_common.schedulers.elements import Joined, compact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -93,8 +93,8 @@ def unasked(ids: Collection[SchedulerId]) -> frozenset[SchedulerId]:
     return frozenset(key for key in ids if _job(key) not in asked)
 
 
-def _asked(ids: Collection[SchedulerId]) -> list[str]:
-    return list(compact(ids))[:_MOST]
+def _asked(ids: Collection[SchedulerId]) -> list[SchedulerId]:
+    return list(compact(ids, Joined("_")))[:_MOST]
 
 
 def _answered(done: Completed) -> set[str]:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from jobferry_common.errors import UnreadableOutput
 from jobferry_common.names import SchedulerId
 from jobferry_common.schedulers.base import Phase, Seen
-from jobferry_common.schedulers.elements import Indices, Jobs, compact, indices
+from jobferry_common.schedulers.elements import Indices, Jobs, Joined, compact, indices
 
 SEVEN = SchedulerId("7")
+FORM = Joined("_")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_what_is_no_list_of_indices_is_not_guessed(text: str) -> None:
 
 @given(st.sets(st.integers(0, 300), min_size=1))
 def test_compact_and_indices_are_inverse(members: set[int]) -> None:
-    found = compact(SchedulerId(f"7_{index}") for index in members)["7"]
+    found = compact((SchedulerId(f"7_{index}") for index in members), FORM)[SEVEN]
     assert found is not None
     assert set(indices(found)) == members
 
@@ -50,6 +51,7 @@ def test_what_is_told_alone_outweighs_what_is_told_together() -> None:
     jobs = Jobs(
         {one: Seen(id=one, phase=Phase.RUNNING)},
         {SEVEN: [(Indices([range(3)]), Seen(id=SEVEN, phase=Phase.QUEUED))]},
+        FORM,
     )
     assert jobs[one].phase is Phase.RUNNING
     assert jobs[SchedulerId("7_2")] == Seen(id=SchedulerId("7_2"), phase=Phase.QUEUED)
@@ -59,5 +61,18 @@ def test_what_is_told_alone_outweighs_what_is_told_together() -> None:
 
 @pytest.mark.parametrize("key", ["7", "7_3", "7_", "7_x", "8_0", ""])
 def test_what_was_not_told_is_unknown(key: str) -> None:
-    jobs = Jobs({}, {SEVEN: [(Indices([range(3)]), Seen(id=SEVEN, phase=Phase.QUEUED))]})
+    jobs = Jobs({}, {SEVEN: [(Indices([range(3)]), Seen(id=SEVEN, phase=Phase.QUEUED))]}, FORM)
     assert SchedulerId(key) not in jobs
+
+
+@pytest.mark.parametrize(
+    ("form", "element"), [(Joined("_"), "7_3"), (Joined("."), "7.3"), (Joined("[", "]"), "7[3]")]
+)
+def test_an_element_is_told_from_its_array(form: Joined, element: str) -> None:
+    assert form.element(SEVEN, 3) == element
+    assert form.split(SchedulerId(element)) == (SEVEN, 3)
+
+
+@pytest.mark.parametrize("key", ["7", "7[", "7[]", "7[x]", "7[3", "7[3]x", "7_3", ""])
+def test_what_is_no_element_stays_whole(key: str) -> None:
+    assert Joined("[", "]").split(SchedulerId(key)) == (key, None)

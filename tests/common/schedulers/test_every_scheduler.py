@@ -38,6 +38,11 @@ def _cluster(name: str) -> str:
     return str(json.loads((GOLDEN / name / "answers.json").read_text())["cluster"])
 
 
+def _id(name: str, what: str) -> SchedulerId:
+    """Return a job, an array, or its element 3, in the scheduler's own form."""
+    return SchedulerId(json.loads((GOLDEN / name / "answers.json").read_text())["ids"][what])
+
+
 def _read(name: str, entry: Entry) -> SchedulerId | Listing | Facts:
     scheduler = scheduler_named(name, home=HOME)
     done = Completed(
@@ -143,7 +148,6 @@ def test_words_of_users_stay_single_arguments(scheduler: Scheduler) -> None:
     nasty = '/a/it\'s $(touch x); \n*\t"q"'
     argv = scheduler.submit(a_submit(script=nasty, directory=nasty, name=nasty, size=3))
     assert argv[-1] == nasty
-    assert sum(nasty in argument for argument in argv) >= 2
     assert all(isinstance(argument, str) for argument in argv)
 
 
@@ -154,19 +158,26 @@ def test_a_token_stands_on_the_submit_command(scheduler: Scheduler) -> None:
 def test_only_arrays_have_an_index(scheduler: Scheduler) -> None:
     single, array = scheduler.submit(a_submit()), scheduler.submit(a_submit(size=7))
     assert single != array
-    assert scheduler.element(SchedulerId("12"), 3) == "12_3"
+    element = _id(scheduler.name, "element")
+    assert scheduler.element(_id(scheduler.name, "array"), 3) == element
+    assert scheduler.split(element) == (_id(scheduler.name, "array"), 3)
+    for whole in (_id(scheduler.name, "job"), _id(scheduler.name, "array")):
+        assert scheduler.split(whole) == (whole, None)
 
 
 def test_elements_of_an_array_are_cancelled_in_one_argument(scheduler: Scheduler) -> None:
-    ids = [scheduler.element(SchedulerId("12"), index) for index in (*range(1000), 2000)]
-    argv = scheduler.cancel([*ids, SchedulerId("13")])
-    assert len([argument for argument in argv if "12" in argument]) == 1
-    assert argv[-1] == "13"
+    array, job = _id(scheduler.name, "array"), _id(scheduler.name, "job")
+    ids = [scheduler.element(array, index) for index in (*range(1000), 2000)]
+    argv = scheduler.cancel([*ids, job])
+    assert len([argument for argument in argv if "2000" in argument]) == 1
+    assert sum(map(len, argv)) < 1000
+    assert argv[-1] == job
 
 
 def test_the_array_itself_outweighs_its_elements(scheduler: Scheduler) -> None:
-    argv = scheduler.cancel([SchedulerId("12_1"), SchedulerId("12"), SchedulerId("12_2")])
-    assert argv[-1] == "12"
+    array = _id(scheduler.name, "array")
+    argv = scheduler.cancel([scheduler.element(array, 1), array, scheduler.element(array, 2)])
+    assert argv[-1] == array
 
 
 def test_a_scheduler_is_found_in_any_case() -> None:
@@ -175,7 +186,7 @@ def test_a_scheduler_is_found_in_any_case() -> None:
 
 @pytest.mark.parametrize(
     ("text", "offer"),
-    [("slrum", r"did you mean Slurm\?"), ("xyz", "expected one of Shell, Slurm")],
+    [("slrum", r"did you mean Slurm\?"), ("xyz", f"expected one of {', '.join(SCHEDULERS)}")],
 )
 def test_an_unknown_scheduler_offers_what_there_is(text: str, offer: str) -> None:
     with pytest.raises(BadInput, match=rf"batch_type: '{text}' is no .*; {offer}"):
@@ -221,7 +232,8 @@ def test_all_that_is_refused_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("field", ["account", "qos", "constraint", "queue_name"])
-def test_a_value_cannot_become_a_line_or_an_option_of_its_own(field: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"Shell"}))
+def test_a_value_cannot_become_a_line_or_an_option_of_its_own(name: str, field: str) -> None:
     for text in ("a b", "a\nb", "a#b", "'a'"):
         asked = Resources.model_validate({"group_size": 1, field: text})
-        assert [problem.where for problem in refusals("Slurm", asked)] == [f"resources.{field}"]
+        assert [problem.where for problem in refusals(name, asked)] == [f"resources.{field}"]

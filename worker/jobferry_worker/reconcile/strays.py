@@ -40,7 +40,7 @@ def end_strays(p: Pass) -> None:
     memory.strays_at = now + p.timings.look_seconds
     tokens = {token for some in given_up.values() for token in some}
     told = listed(p) if tokens else None
-    alive = _alive(told, tokens) if told else {}
+    alive = _alive(p, told, tokens) if told else {}
     _cancel(p, sorted(alive))
     for run, own in given_up.items():
         # a submit command that ran when it was given up has surely ended by then
@@ -49,14 +49,12 @@ def end_strays(p: Pass) -> None:
             _see_to_the_rest(p, run)
 
 
-def _alive(told: Listing, tokens: Collection[Token]) -> dict[SchedulerId, Token]:
+def _alive(p: Pass, told: Listing, tokens: Collection[Token]) -> dict[SchedulerId, Token]:
     """Return the jobs that bear one of the tokens and have not ended; all of an array are one."""
     bearers = {id_: token for token in tokens for id_ in told.tokens.get(token, ())}
-    live = {
-        key.partition("_")[0] for key, seen in told.jobs.items() if seen.phase is not Phase.ENDED
-    }
-    live |= {key.partition("_")[0] for key in told.unreadable}
-    return {id_: token for id_, token in bearers.items() if id_.partition("_")[0] in live}
+    keys = [key for key, seen in told.jobs.items() if seen.phase is not Phase.ENDED]
+    live = {p.cluster.scheduler.split(key)[0] for key in (*keys, *told.unreadable)}
+    return {id_: token for id_, token in bearers.items() if id_ in live}
 
 
 def _cancel(p: Pass, ids: list[SchedulerId]) -> None:
