@@ -37,7 +37,7 @@ TIMINGS: Final = {
     **QUICK,
     "command_seconds": 8,
     "grace_seconds": 20,
-    "claim_seconds": 8,
+    "claim_seconds": 20,
     "visibility_seconds": 60,
     "retry_max_seconds": 5,
     "probe_max_seconds": 3,

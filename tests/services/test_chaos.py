@@ -17,7 +17,7 @@ SEED = 20
 def test_nothing_is_lost_nothing_overlaps_and_everything_comes_back() -> None:
     goals = Goals(jobs=300, kills=6, hits=1)
     # it ends as soon as these are reached
-    report = Storm(seed=SEED, goals=goals, seconds=150, every=1.5, points=POINTS).run()
+    report = Storm(seed=SEED, goals=goals, seconds=240, every=1.5, points=POINTS).run()
     print(report.text())
     assert report.breaches == []
     assert report.untested == []
