@@ -26,7 +26,10 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the directory")
     given = parser.parse_args()
     seed = int(time.time()) if given.seed is None else given.seed
-    command = f"python -m tests.chaos --minutes {given.minutes:g} --seed {seed} --jobs {given.jobs}"
+    command = (
+        f"python -m tests.chaos --minutes {given.minutes:g} --seed {seed} --jobs {given.jobs} "
+        f"--kills {given.kills} --hits {given.hits} --every {given.every:g}"
+    )
     storm = Storm(
         seed=seed,
         goals=Goals(jobs=given.jobs, kills=given.kills, hits=given.hits),
