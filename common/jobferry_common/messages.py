@@ -14,6 +14,7 @@ Keys beside the ledger's, under the same prefix. All but `mq:` go away by themse
 | `worker:<queue>`, `beat` | string | "host:pid" of who serves, as a sign of life |
 | `tick:<queue>:<rhythm>` | string | a beat has ticked of late |
 | `asked:<task>:<run>`, `moving:<task>:<run>` | string | a message for a move waits; somebody is at it, or it rests |
+| `hindered:<task>:<run>` | string | why the last try of a move failed, for a minute |
 | `tried:<task>:<cluster>…` | string | how many processes died of a piece of work |
 | `checkup:<ticket>` | string | the JSON of a cluster's test |
 | `client` | string | a client of an embedded stack came |
@@ -195,6 +196,11 @@ def client_key(settings: Settings) -> str:
 def moving_key(settings: Settings, task: str, run: str) -> str:
     """Return the key that holds who moves a run's files, or `RESTING`."""
     return f"{settings.prefix}moving:{task}:{run}"
+
+
+def hindered_key(settings: Settings, task: str, run: str) -> str:
+    """Return the key that holds why the last try to move a run's files failed."""
+    return f"{settings.prefix}hindered:{task}:{run}"
 
 
 def is_moving(redis: Redis, settings: Settings, task: str, run: str) -> bool:

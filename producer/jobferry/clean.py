@@ -12,7 +12,7 @@ from jobferry.depot import forget as forget_files
 from jobferry.patience import Patience
 from jobferry_common.errors import Conflict, NoWorker
 from jobferry_common.ledger.sharing import GIVEN_UP
-from jobferry_common.messages import CLEAN
+from jobferry_common.messages import CLEAN, hindered_key
 from jobferry_common.states import ResultsState
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 PATIENCE_SECONDS: Final = 60.0
 #: a message may be lost: it is sent again after so many seconds
 _AGAIN_SECONDS: Final = 5.0
+#: between two looks whether it cannot be done
+_LOOK_SECONDS: Final = 1.0
 
 
 def clean(
@@ -43,7 +45,7 @@ def clean(
 
     Raises:
         Conflict: it is in flight, or its results were never fetched, and `force` is False.
-        NoWorker: nobody removed its files, and `force` is False.
+        NoWorker: nobody removed its files, or the worker cannot, and `force` is False.
     """
     record = client.ledger.run(run)
     if not force:
@@ -101,14 +103,17 @@ def _remove_files(handle: Handle, patience: float) -> None:
     """Ask the worker for it until it was done."""
     client, deadline, ask = handle.client, Patience(patience), Patience(0)
     cursor = client.end(handle.id)
+    _forget_hindrances(handle)
     while names := _uncleaned(client, handle.status()):
+        if why := _hindrance(handle, names):
+            raise NoWorker(why)
         if deadline.left() <= 0:
-            raise NoWorker(_nobody(handle.id, names))
+            raise NoWorker(_nobody(client, handle.id, names))
         if ask.left() <= 0:
             for name in names:
                 client.send(CLEAN, name, handle.id)
             ask = Patience(_AGAIN_SECONDS)
-        news = client.events(handle.id, cursor, deadline.at_most(_AGAIN_SECONDS))
+        news = client.events(handle.id, cursor, deadline.at_most(_LOOK_SECONDS))
         cursor = news[-1].cursor if news else cursor
 
 
@@ -120,8 +125,32 @@ def _uncleaned(client: Client, record: RunRecord) -> list[str]:
     return [name for name, at in client.ledger.places(record.id).items() if at not in done]
 
 
-def _nobody(run: RunId, names: list[str]) -> str:
+def _forget_hindrances(handle: Handle) -> None:
+    """What hindered an earlier try may be mended."""
+    client = handle.client
+    client.redis.delete(*(_hindered(handle, name) for name in handle.status().clusters))
+
+
+def _hindrance(handle: Handle, names: list[str]) -> str:
+    """Return what keeps a worker from removing the files now, and what to do; empty while nothing is known."""
+    for name in names:
+        if why := handle.client.redis.get(_hindered(handle, name)):
+            return (
+                f"the files of run {handle.id} are still on {name}, and its worker cannot remove them now: {why!s}. "
+                "Clean again once that is mended; --force only forgets the run."
+            )
+    return ""
+
+
+def _hindered(handle: Handle, name: str) -> str:
+    mark = f"{handle.id}@{name}" if handle.status().targets else str(handle.id)
+    return hindered_key(handle.client.settings, CLEAN, mark)
+
+
+def _nobody(client: Client, run: RunId, names: list[str]) -> str:
+    known = {str(record.name): record.halt for record in client.ledger.clusters()}
+    told = " or ".join(f"{name} ({known[name]})" if known.get(name) else name for name in names)
     return (
-        f"no worker of {' or '.join(names)} removed the files of run {run}: see `jobferry cluster list`, "
+        f"no worker of {told} removed the files of run {run}: see `jobferry cluster list`, "
         "start its worker, then clean again; --force only forgets the run."
     )

@@ -9,7 +9,7 @@ import pytest
 
 from jobferry.clean import clean
 from jobferry_common.errors import Conflict, NoWorker, UnknownId
-from jobferry_common.messages import CLEAN, data_queue_of, queue_key
+from jobferry_common.messages import CLEAN, data_queue_of, hindered_key, queue_key
 from jobferry_common.states import ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, document
 from tests.testbed.processes import wait_until
@@ -85,6 +85,32 @@ def test_without_a_worker_nothing_is_forgotten(
         clean(client, handle.id, patience=0.2)
     assert client.ledger.run(handle.id).state is RunState.FINISHED
     assert client.kept.load(handle.id) is not None
+
+
+def test_what_hinders_the_worker_is_told_at_once(
+    client: Client, stage: Stage, handle: Handle, beside: Beside
+) -> None:
+    key = hindered_key(client.settings, CLEAN, handle.id)
+    client.redis.set(key, "what hindered an earlier try")
+
+    def fail_when_asked() -> None:
+        wait_until(lambda: asked(client), "the worker was asked")
+        client.redis.set(key, "alice@far:22 cannot be reached: Connection refused")
+
+    stage.finish(handle.id)
+    beside(fail_when_asked)
+    with pytest.raises(NoWorker, match=r"still on alpha.*Connection refused\. Clean again"):
+        clean(client, handle.id, patience=3600)
+    assert client.ledger.run(handle.id).state is RunState.FINISHED
+
+
+def test_a_cluster_that_is_paused_is_named_with_its_reason(
+    client: Client, stage: Stage, handle: Handle
+) -> None:
+    stage.finish(handle.id)
+    client.ledger.set_cluster(ALPHA, paused="Connection refused")
+    with pytest.raises(NoWorker, match=r"no worker of alpha \(paused: Connection refused\)"):
+        clean(client, handle.id, patience=0.2)
 
 
 def test_force_forgets_even_without_a_worker(

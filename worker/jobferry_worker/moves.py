@@ -3,10 +3,11 @@
     jobferry:asked:<task>:<run>     a message for it waits in the data queue
     jobferry:moving:<task>:<run>    somebody is at it (see `lease.holder`), renewed while that process lives;
                                     or "resting": the last try failed, and the next one is not due
+    jobferry:hindered:<task>:<run>  why it failed
 
 (`<run>@<cluster>` where clusters share the run: each moves files of its own.)
 
-Both go away by themselves: a lost message or a dead worker costs a minute, never the move.
+All go away by themselves: a lost message or a dead worker costs a minute, never the move.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jobferry_common.settings import Settings
 
 _SECONDS: Final = 60
+_WHY_CHARACTERS: Final = 1000
 
 
 class Moves:
@@ -69,15 +71,21 @@ class Moves:
         self._redis.delete(key)
         return bool(self._redis.set(key, self._who, nx=True, ex=_SECONDS))
 
-    def end(self, task: str, run: RunId, *, rest_seconds: float = 0.0, at: str = "") -> None:
-        """Give a move back; nobody takes it again before `rest_seconds` have passed."""
-        key = messages.moving_key(self._settings, task, _mark(run, at))
+    def end(
+        self, task: str, run: RunId, *, rest_seconds: float = 0.0, why: str = "", at: str = ""
+    ) -> None:
+        """Give a move back; nobody takes it again before `rest_seconds` have passed. `why`: it failed."""
+        mark = _mark(run, at)
+        key = messages.moving_key(self._settings, task, mark)
+        hindered = messages.hindered_key(self._settings, task, mark)
         with self._guard:
             self._mine.discard(key)
+        if why:
+            self._redis.set(hindered, why[:_WHY_CHARACTERS], ex=_SECONDS)
         if rest_seconds:
             self._redis.set(key, messages.RESTING, px=int(rest_seconds * 1000))
         else:
-            self._redis.delete(key)
+            self._redis.delete(key, hindered)
 
     def renew(self) -> None:
         """Keep the marks of what is under way here."""

@@ -103,14 +103,31 @@ class Served:
         if not moves.begin(task, run, at=at):
             return False
         kill_here("after-begun")
-        rest = self._service.settings.timings.retry_seconds
+        rest, why = self._service.settings.timings.retry_seconds, ""
         try:
             with watched(self._service.redis, self._service.settings, (task, self.name, run)):
                 self._transfer(task, run)
             rest = 0.0
+        except JobferryError as error:
+            why = str(error)
+            raise
         finally:
-            moves.end(task, run, rest_seconds=rest, at=at)
+            moves.end(task, run, rest_seconds=rest, why=why, at=at)
         return True
+
+    def move_quietly(self, task: str, run: RunId) -> bool:
+        """Do the same; what can be expected to hinder it is told in one line of the log.
+
+        Raises:
+            UnknownId: the run was cleaned meanwhile.
+        """
+        try:
+            return self.move(task, run)
+        except UnknownId:
+            raise
+        except (JobferryError, RedisError, OSError) as error:
+            logger.warning("%s of %s failed: %s", task, run, error, extra={"action": "move-failed"})
+            return False
 
     def _at(self, run: RunId) -> str:
         """Return the cluster's name where several share the run."""
@@ -138,7 +155,7 @@ class Served:
         task, run = move
         if self._small(task, run) and self._inline.acquire(blocking=False):
             try:
-                return self._move_quietly(task, run)
+                return self.move_quietly(task, run)
             finally:
                 self._inline.release()
         self._service.moves.ask(task, self.name, run, at=self._at(run))
@@ -155,13 +172,6 @@ class Served:
         else:
             jobs = ledger.to_collect(run, SMALL_TASKS + 1, at=self.name)
         return len(jobs) * header.group_size <= SMALL_TASKS
-
-    def _move_quietly(self, task: str, run: RunId) -> bool:
-        try:
-            return self.move(task, run)
-        except (JobferryError, RedisError, OSError) as error:
-            logger.warning("%s of %s failed: %s", task, run, error, extra={"action": "move-failed"})
-            return False
 
     def _pass(self, found: list[Report]) -> None:
         """Make one pass; a cluster that fails is left alone for a while, which grows."""

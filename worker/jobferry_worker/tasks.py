@@ -56,7 +56,7 @@ def _moved(task: str, cluster: str, run: str) -> bool:
     """Move a run's files; False when somebody else is at it, it failed, or the run was cleaned meanwhile."""
     serving = service.current()
     try:
-        return serving.of(cluster).move(task, RunId(run))
+        return serving.of(cluster).move_quietly(task, RunId(run))
     except UnknownId as error:
         if serving.ledger.was_removed(RunId(run)):
             logger.info("%s came too late: %s", task, error, extra={"action": "late"})

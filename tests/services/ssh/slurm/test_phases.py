@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common.names import ClusterName
-from jobferry_common.states import JobState, ResultsState
+from jobferry_common.states import JobState, ResultsState, RunState
 from tests.services.ssh.slurm.telling import paused, submit, tell, waiting
 from tests.testbed.processes import wait_until
 from tests.testbed.work import COPY, PATIENCE, Work, until
@@ -148,3 +148,66 @@ def test_a_link_that_is_late_by_200_ms_only_takes_longer(
     assert work.starts() == [1] * 4
     assert proxy.connections == 1
     assert fleet.ledger().cluster(ClusterName("far")).failures == 0
+
+
+def test_a_user_who_cleans_while_sshd_is_away_is_told_why_and_what_to_do(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    tmp_path: Path,
+) -> None:
+    fleet = make_fleet()
+    work = make_work(COPY)
+    handle = submit(fleet, work, clean=False)
+    assert handle.result(PATIENCE).ok
+    server.crash()
+    done = fleet.jobferry("clean", handle.id)
+    assert done.returncode == 3
+    assert "Connection refused" in done.stderr
+    assert "Clean again once that is mended" in done.stderr
+    log = fleet.worker.text()
+    assert "jobferry.clean of" in log
+    assert "Traceback" not in log
+    server.start()
+    wait_until(lambda: fleet.jobferry("clean", handle.id).returncode == 0, "it is cleaned")
+    assert not (tmp_path / "remote" / handle.id).exists()
+
+
+def test_sshd_goes_while_a_run_is_cancelled(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    slurm: SlurmCluster,
+) -> None:
+    fleet = make_fleet()
+    handle = submit(fleet, make_work(*["sleep 600"] * 2))
+    until(handle, JobState.RUNNING, 2)
+    server.crash()
+    handle.cancel()
+    tell(fleet, "Connection refused")
+    assert len(slurm.queue()) > 0
+    assert not handle.status().state.is_final
+    server.start()
+    assert handle.wait(PATIENCE).state is RunState.CANCELLED
+    assert slurm.queue() == []
+
+
+def test_what_jobs_left_is_read_back_from_a_host_that_was_away(
+    make_fleet: Callable[..., Fleet],
+    make_work: Callable[..., Work],
+    server: SshServer,
+    tmp_path: Path,
+) -> None:
+    """sshd goes, jobs end, the worker dies: a new worker reads from the host what has run meanwhile."""
+    fleet = make_fleet()
+    work = make_work(*[waiting(tmp_path / "go")] * 3)
+    handle = submit(fleet, work)
+    until(handle, JobState.RUNNING, 3)
+    server.crash()
+    tell(fleet, "Connection refused")
+    (tmp_path / "go").touch()
+    fleet.worker.kill()
+    fleet.start_worker()
+    server.start()
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 3
