@@ -88,8 +88,8 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"processes below sshd for each of {_MANY * jobs:,} jobs",
             goal=Goal(bound=0.1, unit=""),
             values=log.of("processes below sshd, a job"),
-            why="50 jobs started 92 of them, threads included. A look at those of 1,000 jobs found mostly the shells, "
-            "digests and archives of staging, which brings results in several rounds while other jobs still run.",
+            why="A look at what was started found mostly the shells, digests and archives of staging, which brings "
+            "results in several rounds while other jobs still run. Threads count as well.",
         ),
         Figure(
             name="logins of a whole run",
