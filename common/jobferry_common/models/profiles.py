@@ -91,6 +91,8 @@ class SshProfile(RemoteProfile):
     archive_chunk_size: Count = 0
     #: of a host that known_hosts does not know; a changed key is never accepted
     host_key_policy: Literal["strict", "accept-new"] | None = None
+    #: how runs get common files from the account's cache; links cost nothing, a copy is a run's own
+    common_files: Literal["link", "copy"] | None = None
 
 
 class BohriumProfile(RemoteProfile):

@@ -27,6 +27,11 @@ def staging_of(header: Header, cluster: Cluster, renew: Callable[[], None]) -> S
     if header.in_place:
         return InPlace()
     if isinstance(profile.remote_profile, SshProfile):
-        compress = profile.remote_profile.tar_compress
-        return Streamed(cluster.host, cluster.root, compress=compress, renew=renew)
+        return Streamed(
+            cluster.host,
+            cluster.root,
+            compress=profile.remote_profile.tar_compress,
+            copy_common=profile.remote_profile.common_files == "copy",
+            renew=renew,
+        )
     return Local(symlink=profile.symlink or profile.in_place)

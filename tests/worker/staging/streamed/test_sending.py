@@ -139,6 +139,26 @@ def test_a_job_that_appends_to_all_its_inputs_poisons_nobody(place: FarPlace) ->
                 stream.write(b"more")
 
 
+def test_copies_of_common_files_are_a_runs_own_while_others_run(place: FarPlace) -> None:
+    place.staging = Streamed(place.host, str(place.root), copy_common=True)
+    names = ("graph.pb", "d/small", "t/in")
+    write(place.source / "graph.pb", BIG)
+    write(place.source / "d" / "small", b"small")
+    bases = []
+    for run in ("5e7-1", "5e7-2"):
+        place.at(run)
+        place.stage(common=("graph.pb", "d", "t"))
+        bases.append(place.base)
+    for name in names:
+        with (bases[0] / name).open("ab") as stream:
+            stream.write(b"more")
+    for name in names:
+        assert (bases[1] / name).read_bytes() == (place.source / name).read_bytes()
+    place.at("5e7-3")
+    sent = place.sent(lambda: place.stage(common=("graph.pb", "d", "t")))
+    assert sent < 10_000, "the cache is as it was"
+
+
 @pytest.mark.parametrize("kind", ["objects", "packs"])
 def test_a_poisoned_entry_of_the_cache_is_found_and_sent_again(place: FarPlace, kind: str) -> None:
     write(place.source / "graph.pb", BIG)

@@ -80,6 +80,9 @@ class Sending:
         )
         self._trip.squeezing.wanted &= answer.squeezes
         yield from objects.records(answer)
+        if self._trip.copy_common:
+            # a task's own file of the same name comes behind, and wins
+            batch.own, batch.common = [*batch.common, *batch.own], []
         if batch.common or batch.common_directories:
             yield from record("link", self._links(batch, objects), self._trip.squeezing)
         if batch.own:

@@ -38,9 +38,11 @@ class Streamed:
         root: str,
         *,
         compress: bool = True,
+        copy_common: bool = False,
         renew: Callable[[], None] = _nothing,
     ) -> None:
         self._far = Far(host, root)
+        self._copy_common = copy_common
         self._renew = renew
         self._up = Squeezing(wanted=compress)
         self._down = Squeezing(wanted=compress)
@@ -74,7 +76,12 @@ class Streamed:
 
     def _trip(self, header: Header, layout: Layout, squeezing: Squeezing) -> Trip:
         return Trip(
-            far=self._far, header=header, layout=layout, squeezing=squeezing, renew=self._renew
+            far=self._far,
+            header=header,
+            layout=layout,
+            squeezing=squeezing,
+            renew=self._renew,
+            copy_common=self._copy_common,
         )
 
 

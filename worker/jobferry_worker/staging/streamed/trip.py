@@ -26,4 +26,7 @@ class Trip:
     header: Header
     layout: Layout
     squeezing: Squeezing  #: what is known of this direction of the link
+    copy_common: bool = (
+        False  #: True: common files are copies of the cache's content, not links to it
+    )
     renew: Callable[[], None]  #: holds the lease, called now and then while a stream takes its time
