@@ -180,7 +180,9 @@ class Served:
             return
         try:
             with watched(service.redis, service.settings, (messages.ADVANCE, self.name)):
-                report = advance(service.ledger, self.cluster(), service.settings, time.time)
+                report = advance(
+                    service.ledger, self.cluster(), service.settings, time.time, time.monotonic
+                )
         except Exception as error:  # noqa: BLE001 - the boundary of the worker's loop
             self._rest(error)
             return

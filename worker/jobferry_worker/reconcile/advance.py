@@ -85,8 +85,16 @@ def advance(
     cluster: Cluster,
     settings: Settings,
     clock: Callable[[], float] = time.time,
+    steady: Callable[[], float] | None = None,
 ) -> Report:
     """Make one pass.
+
+    Args:
+        ledger: the truth.
+        cluster: over which cluster.
+        settings: of this worker.
+        clock: Unix time.
+        steady: seconds that only grow; the clock, where nobody sets it.
 
     Raises:
         BrokerUnreachable: the broker does not answer. Everything else that fails is noted on the cluster.
@@ -105,6 +113,7 @@ def advance(
             cluster=cluster,
             settings=settings,
             clock=clock,
+            steady=steady or clock,
             lease=lease,
             ledger_id=ledger.id,
         )
@@ -119,6 +128,7 @@ def advance(
         except BrokerUnreachable:
             raise
         except (HostUnreachable, SchedulerError, StagingError) as error:
+            cluster.forget_facts()  # one that was asked while another cluster answered is never believed again
             return Report(next_look=health.failed(p, record, error, began=began))
 
 

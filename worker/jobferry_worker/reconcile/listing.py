@@ -39,7 +39,9 @@ def is_due(p: Pass, flight: Iterable[JobInFlight]) -> bool:
         p.memory.look_at = now + p.timings.look_seconds
         p.memory.interval = 0.0
         return False
-    return now >= p.memory.look_at and p.trouble is None
+    # a clock that was set back must not make it wait for ever
+    is_time = not 0 < p.memory.look_at - now <= p.timings.look_max_seconds
+    return is_time and p.trouble is None
 
 
 def listed(p: Pass) -> Listing:
@@ -91,7 +93,7 @@ def with_history(
     ids = {job.record.id for job in lacking}
     over = {key: said for key, said in p.memory.over.items() if key in ids}
     rest = [job for job in lacking if job.record.id not in over]
-    rest.sort(key=lambda job: p.memory.missing.get(job.key, p.clock()))
+    rest.sort(key=lambda job: p.memory.missing.get(job.key, p.steady()))
     told, doubtful = _told_of(p, rest), []
     if told is None:
         doubtful, told = [job.record.id for job in rest], Listing(jobs={})
@@ -158,7 +160,7 @@ def note(p: Pass, seen: Look, flight: Iterable[JobInFlight]) -> None:
     """Remember since when jobs are missing, or have ended."""
     missing, ended = gone(seen, flight)
     gap = _GAPS * (p.timings.look_max_seconds + p.timings.command_seconds)
-    p.memory.note_answer(p.clock(), missing=missing, ended=ended, longest_gap=gap)
+    p.memory.note_answer(p.steady(), missing=missing, ended=ended, longest_gap=gap)
 
 
 def gone(seen: Look, flight: Iterable[JobInFlight]) -> tuple[list[JobKey], list[JobKey]]:

@@ -36,7 +36,8 @@ class Memory(MemoryOfOthers):
 
     def __init__(self) -> None:
         super().__init__()
-        #: of the scheduler's last answer; None before the first
+        #: of the scheduler's last answer; None before the first. Like `missing` and `ended`, by a clock that nobody
+        #: sets (`Pass.steady`): a jump of the time must not use up the patience with a job
         self.answered: float | None = None
         #: when the scheduler is to be asked next, and the present time between two looks
         self.look_at = 0.0

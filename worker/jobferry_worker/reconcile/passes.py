@@ -18,13 +18,13 @@ from jobferry_common.scripts.layout import Layout, spool
 from jobferry_worker.reconcile.snapshot import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from jobferry_common.document import Header
     from jobferry_common.files import NewFile
     from jobferry_common.ledger import Ledger
     from jobferry_common.ledger.records import Change
-    from jobferry_common.names import ClusterName, RunId
+    from jobferry_common.names import ClusterName, JobKey, RunId
     from jobferry_common.schedulers.base import Argv, Completed, Facts
     from jobferry_common.settings import Settings, Timings
     from jobferry_worker.cluster import Cluster
@@ -55,6 +55,8 @@ class Pass:
     cluster: Cluster
     settings: Settings
     clock: Callable[[], float]
+    #: seconds that only grow, whatever is done to the clock: how long something lasts is measured by them
+    steady: Callable[[], float]
     lease: Lease
     ledger_id: str
     changed: int = 0  #: changes and submits so far
@@ -76,6 +78,11 @@ class Pass:
     def memory(self) -> Memory:
         """What this worker remembers of the cluster."""
         return self.cluster.memory
+
+    def since(self, times: Mapping[JobKey, float]) -> dict[JobKey, float]:
+        """Return moments of `steady` as the clock shows them now."""
+        ahead = self.clock() - self.steady()
+        return {key: moment + ahead for key, moment in times.items()}
 
     @property
     def timings(self) -> Timings:
