@@ -24,9 +24,15 @@ def prove_scheduler(p: Pass, record: ClusterRecord) -> None:
     Raises:
         StrangeScheduler: it is another one, although jobs are out; unless an operator resumed the cluster.
     """
+    is_old = p.cluster.knows_facts
     found = p.facts.cluster
     key = f"scheduler of {p.name}"
     known = p.ledger.remembered(key)
+    if (
+        is_old and found != known
+    ):  # what was said before another worker found another name is not said again
+        p.cluster.forget_facts()
+        found = p.facts.cluster
     if found == known:
         return
     is_resumed = record.paused_by == "operator" and not record.paused
