@@ -16,6 +16,7 @@ from jobferry_common.errors import (
     SubmitBusy,
     SubmitRefused,
     SubmitUnknown,
+    UnreadableOutput,
 )
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.names import ClusterName, SchedulerId, Token
@@ -89,7 +90,7 @@ class FakeScheduler:
         return ("fake", "list", user)
 
     def parse_listing(self, done: Completed, cluster: str) -> Listing:
-        told = json.loads(done.checked())
+        told = _read(done)
         if told["cluster"] != cluster:
             raise CommandFailed(done.argv, 1, f"this is {told['cluster']}")
         return _listing(told["jobs"])
@@ -98,13 +99,13 @@ class FakeScheduler:
         return ("fake", "history", *ids)
 
     def parse_history(self, done: Completed, cluster: str) -> Listing:
-        return _listing(json.loads(done.checked())["jobs"])
+        return _listing(_read(done)["jobs"])
 
     def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
         return ("fake", "inquire", *ids) if self._world.has_inquiry else None
 
     def parse_inquiry(self, done: Completed, cluster: str, ids: Collection[SchedulerId]) -> Listing:
-        told = _listing(json.loads(done.checked())["jobs"])
+        told = _listing(_read(done)["jobs"])
         arrays = {key.partition("_")[0] for key in told.jobs}
         lacking = {key for key in ids if key not in told.jobs and key.partition("_")[0] in arrays}
         return replace(told, removed=frozenset(lacking))
@@ -122,8 +123,19 @@ class FakeScheduler:
         done.checked()
         world = self._world
         return Facts(
-            cluster="far", version="1", max_array=world.max_array, history=world.has_history
+            cluster=world.cluster_name,
+            version="1",
+            max_array=world.max_array,
+            history=world.has_history,
         )
+
+
+def _read(done: Completed) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(done.checked())
+    except ValueError as error:
+        raise UnreadableOutput(str(error)) from error
+    return found
 
 
 def _listing(rows: Iterable[Sequence[str | int | None]]) -> Listing:
@@ -153,6 +165,12 @@ class FakeHost:
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files as the login node sees them."""
+        world = self.world
+        return world.files if world.bare is None else world.bare
+
     def run(
         self,
         argv: Argv,
@@ -169,9 +187,11 @@ class FakeHost:
             return self._submit(argv, limit)
         if argv[1] != "facts" and world.chance(world.chances.outage):
             world.asked_in_vain += 1
+            world.tally["outage"] += 1
             return Completed(argv=argv, exit_code=1, stderr="slurmctld does not answer")
         done = getattr(self, f"_{argv[1]}")(argv)
         if world.chance(world.chances.answer_lost):
+            world.tally["answer lost"] += 1
             raise HostUnreachable(self.name)
         return Completed(argv=argv, exit_code=0, stdout=done)
 
@@ -184,15 +204,19 @@ class FakeHost:
             return Completed(argv=argv, exit_code=64, stderr=world.refuses)
         full = world.limit is not None and out + (count or 1) > world.limit
         if full or world.chance(world.chances.turned_away):
+            world.tally["submit turned away"] += 1
             return Completed(argv=argv, exit_code=75, stderr="limit of jobs per user")
         if world.chance(world.chances.submit_delayed):
             when = world.now + world.random.uniform(0.0, limit.total_seconds())
+            world.tally["submit answered late"] += 1
             world.delayed.append((when, token, script, count))
             return Completed(argv=argv, exit_code=124)
         given = world.submit(token, script, count)
         if world.chance(world.chances.submit_doubled):
+            world.tally["submit doubled"] += 1
             world.submit(token, script, count)
         if world.chance(world.chances.answer_lost):
+            world.tally["answer lost"] += 1
             raise HostUnreachable(self.name)
         return Completed(argv=argv, exit_code=0, stdout=given)
 
@@ -200,9 +224,11 @@ class FakeHost:
         return "{}"
 
     def _list(self, argv: Argv) -> str:
+        now = self.world.now
         listed = [] if self.world.blind else self.world.elements.values()
-        jobs = [_row(element) for element in listed]
-        return json.dumps({"cluster": "far", "jobs": jobs})
+        whole = self.world.lists_ended
+        jobs = [_row(one) for one in listed if one.shown <= now and (whole or one.state != "ended")]
+        return json.dumps({"cluster": self.world.cluster_name, "jobs": jobs})
 
     def _history(self, argv: Argv) -> str:
         known = self.world.history
@@ -210,7 +236,7 @@ class FakeHost:
 
     def _inquire(self, argv: Argv) -> str:
         arrays = {key.partition("_")[0] for key in argv[2:]}
-        known = self.world.elements.values()
+        known = [one for one in self.world.elements.values() if one.shown <= self.world.now]
         jobs = [_row(element) for element in known if element.id.partition("_")[0] in arrays]
         return json.dumps({"jobs": jobs})
 
@@ -238,25 +264,25 @@ class FakeHost:
 
     def write(self, files: Iterable[NewFile]) -> None:
         self._reach()
-        self.world.files.update({file.path: file.content for file in files})
+        self.files.update({file.path: file.content for file in files})
 
     def read(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         self._reach()
-        files = self.world.files
+        files = self.files
         return {path: files[path] for path in paths if path in files}
 
     def create(self, files: Sequence[NewFile]) -> Sequence[bool]:
         self._reach()
         made = []
         for file in files:
-            made.append(file.path not in self.world.files)
-            self.world.files.setdefault(file.path, file.content)
+            made.append(file.path not in self.files)
+            self.files.setdefault(file.path, file.content)
         return made
 
     def names(self, directory: str) -> Sequence[str]:
         self._reach()
         start = f"{directory}/"
-        inner = (path.removeprefix(start) for path in self.world.files if path.startswith(start))
+        inner = (path.removeprefix(start) for path in self.files if path.startswith(start))
         return sorted({name.partition("/")[0] for name in inner})
 
     def make_directories(self, paths: Iterable[str]) -> None:
@@ -265,10 +291,10 @@ class FakeHost:
     def remove(self, paths: Iterable[str]) -> None:
         self._reach()
         for path in paths:
-            self.world.files.pop(path, None)
+            self.files.pop(path, None)
 
     def remove_tree(self, path: str) -> None:
-        self.remove([name for name in self.world.files if name.startswith(f"{path}/")])
+        self.remove([name for name in self.files if name.startswith(f"{path}/")])
 
     def _reach(self) -> None:
         if not self.world.reachable:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -38,6 +39,10 @@ class Chances:
     submit_doubled: float = 0.0  #: one submit command makes two jobs
     turned_away: float = 0.0  #: the scheduler is busy
     outage: float = 0.0  #: the scheduler cannot be asked
+    node_requeued: float = 0.0  #: started again by the scheduler after its node died
+    listed_late: float = 0.0  #: a job is listed up to a minute after it was taken
+    id_reused: float = 0.0  #: the id of a job that is gone is given to the next
+    garbled: float = 0.0  #: an answer that nobody can read
 
     @classmethod
     def drawn(cls, pick: Callable[[list[float]], float]) -> Chances:
@@ -76,7 +81,7 @@ class Element:
     ends: float = 0.0
     fate: str = ""
     over: float = 0.0
-    starts_again: bool = False
+    shown: float = 0.0  #: when it is listed for the first time
 
 
 @dataclass(kw_only=True)
@@ -103,11 +108,19 @@ class World:
     has_history: bool = False
     has_inquiry: bool = False
     max_array: int = 1000
+    #: False: what ended is only told when it is asked about, and what was cancelled in an array not at all
+    lists_ended: bool = True
 
     def __post_init__(self) -> None:
         self.now = START
         self.random = random.Random(self.seed)
+        #: how often what went wrong
+        self.tally: Counter[str] = Counter()
+        #: as the nodes see them
         self.files: dict[str, bytes] = {}
+        #: what the login node sees while the file system is not mounted there
+        self.bare: dict[str, bytes] | None = None
+        self.cluster_name = "far"
         #: files that appear later
         self.late: list[tuple[float, str, bytes]] = []
         self.elements: dict[str, Element] = {}
@@ -130,10 +143,17 @@ class World:
     def chance(self, share: float) -> bool:
         return self.random.random() < share
 
+    def _strange(self, what: str) -> bool:
+        """Draw for what most worlds do not have; those draw nothing."""
+        share: float = getattr(self.chances, what)
+        return share > 0 and self.chance(share)
+
     def submit(self, token: str, script: str, size: int | None) -> str:
         """Take a job or an array; return its id."""
-        self.last_id += 1
-        id_ = str(self.last_id)
+        id_ = self._new_id(script)
+        late = self._strange("listed_late")
+        self.tally["scheduler lists late"] += late
+        shown = self.now + self.random.uniform(0.0, 60.0) if late else 0.0
         for index in range(size or 1):
             name = id_ if size is None else f"{id_}_{index}"
             self.elements[name] = Element(
@@ -142,8 +162,30 @@ class World:
                 script=script,
                 index=index,
                 starts=self.now + self.random.uniform(0.0, self.longest / 3),
+                shown=shown,
             )
         return id_
+
+    def _new_id(self, script: str) -> str:
+        """Return an id; it may be that of a job that is gone, unless both could run the same attempt."""
+        if self.history and self._strange("id_reused"):
+            mine = set(self._attempts_of(script))
+            gone = [
+                one
+                for one in self.history.values()
+                if not mine & set(self._attempts_of(one.script))
+            ]
+            old = next((one.id.partition("_")[0] for one in gone), None)
+            if old and not any(key.partition("_")[0] == old for key in self.elements):
+                self.tally["scheduler reuses an id"] += 1
+                return old
+        self.last_id += 1
+        return str(self.last_id)
+
+    def _attempts_of(self, script: str) -> list[str]:
+        run = posixpath.dirname(posixpath.dirname(script))
+        listed = self.files.get(script.removesuffix(".sh") + ".list", b"").decode().split()
+        return [f"{run}/{attempt}" for attempt in listed]
 
     def tick(self, seconds: float) -> None:
         """Let time pass, in steps small enough that the order of things comes out."""
@@ -154,13 +196,16 @@ class World:
 
     def cancel(self, ids: set[str]) -> None:
         """End jobs and whole arrays."""
-        for element in self.elements.values():
+        for element in list(self.elements.values()):
             if element.state != "ended" and (
                 element.id in ids or element.id.partition("_")[0] in ids
             ):
+                waits = element.state == "queued"
                 if element.state == "running":
                     self._leave(element, succeeded=False, provisional=True, reason="cancelled")
                 self._end(element, "cancelled")
+                if waits and not self.lists_ended and "_" in element.id:
+                    self._forget(element)
 
     def _step(self) -> None:
         for when, path, content in [late for late in self.late if late[0] <= self.now]:
@@ -180,12 +225,20 @@ class World:
 
     def _start(self, element: Element) -> bool:
         control = posixpath.dirname(posixpath.dirname(element.script))
-        lines = self.files[element.script.removesuffix(".sh") + ".list"].decode().split()
+        lines = self.files.get(element.script.removesuffix(".sh") + ".list", b"").decode().split()
+        if not lines:
+            self.tally["script not there"] += 1
+            self._end(element, "failed", code=127)
+            return False
         job, _, attempt = lines[element.index].partition(".")
         element.attempt = AttemptKey(int(job), int(attempt))
         claim = f"{control}/claim/{element.attempt}"
         mine = f"job {element.id}\n".encode()
-        if self.files.setdefault(claim, mine) != mine:
+        again = claim in self.files
+        if self.files.setdefault(claim, mine) != mine or (
+            again and self._is_over(control, element.attempt)
+        ):
+            self.tally["claim refused"] += 1
             self._end(element, "succeeded", code=0)
             return False
         element.state = "running"
@@ -193,6 +246,12 @@ class World:
         element.fate = self._fate()
         self._of(element).append(Execution(attempt=element.attempt, id=element.id, start=self.now))
         return True
+
+    def _is_over(self, control: str, attempt: AttemptKey) -> bool:
+        """Tell what the script asks when the scheduler starts it once more."""
+        successor = AttemptKey(attempt.job, attempt.attempt + 1)
+        record = self.files.get(f"{control}/records/{attempt}", b"")
+        return f"{control}/claim/{successor}" in self.files or b"provisional 0" in record
 
     def _fate(self) -> str:
         chances = self.chances
@@ -207,18 +266,27 @@ class World:
                 well = element.fate == "succeeds"
                 self._leave(element, succeeded=well)
                 self._end(element, "succeeded", code=0)
+            case "no_record" if self._strange("node_requeued"):
+                self._again(element)
             case "no_record":
+                self.tally["job died without a record"] += 1
                 self._end(element, "node_failure")
             case "vanishes":
+                self.tally["job vanished"] += 1
                 self._end(element, "node_failure")
                 self._forget(element)
             case _:
                 self._leave(element, succeeded=False, provisional=True, reason="time limit")
                 if self.chance(self.chances.requeued):
-                    self._stop(element)
-                    element.state, element.starts = "queued", self.now + 5.0
+                    self._again(element)
                 else:
                     self._end(element, "timeout")
+
+    def _again(self, element: Element) -> None:
+        """The scheduler starts a job again by itself."""
+        self.tally["scheduler requeues"] += 1
+        self._stop(element)
+        element.state, element.starts = "queued", self.now + 5.0
 
     def _leave(
         self, element: Element, *, succeeded: bool, provisional: bool = False, reason: str = ""
@@ -231,8 +299,13 @@ class World:
             return
         calls = self.files[f"{control}/jobs/{attempt.job}"].decode().splitlines()
         tasks = [line.split(" ")[1] for line in calls if line.startswith("jf_task ")]
-        code = 0 if succeeded else 3
-        body = [f"task {task} {code} {self.now} {self.now}" for task in tasks]
+        body = []
+        for task in tasks:
+            # of several tasks the last one fails
+            well = not provisional and (succeeded or task != tasks[-1])
+            body.append(f"task {task} {0 if well else 3} {self.now} {self.now}")
+            if well:
+                self._leave_result(control, task, element)
         head = [
             "jobferry 1",
             f"attempt {attempt}",
@@ -245,15 +318,24 @@ class World:
         text = "\n".join([*head, *([] if provisional else body), "end", ""]).encode()
         delay = self.random.uniform(0.0, 60.0) if self.chance(self.chances.late_record) else 0.0
         self._appear(f"{control}/records/{attempt}", text, delay)
-        if not self.chance(self.chances.hint_lost):
+        hintless = self.chance(self.chances.hint_lost)
+        self.tally["hint lost"] += hintless
+        if not hintless:
             spool = self.files[element.script].decode().partition("jf_spool=")[2].split("\n")[0]
             self._appear(f"{spool}/{run}.{attempt}", b"", delay)
         if not provisional:
             self._of(element)[-1].succeeded = succeeded
 
+    def _leave_result(self, control: str, task: str, element: Element) -> None:
+        """A task that succeeds leaves its result and its mark; a later attempt passes over it."""
+        if f"{control}/done/{task}" not in self.files:
+            self.files[f"{control}/out/{task}"] = f"{element.attempt} {element.id}".encode()
+            self.files[f"{control}/done/{task}"] = b""
+
     def _appear(self, path: str, content: bytes, delay: float) -> None:
         self.late = [late for late in self.late if late[1] != path]
         if delay:
+            self.tally["record seen late"] += 1
             self.late.append((self.now + delay, path, content))
         else:
             self.files[path] = content

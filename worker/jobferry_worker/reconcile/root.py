@@ -9,11 +9,14 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from jobferry_common.errors import HostUnreachable
+from jobferry_common.errors import HostUnreachable, StagingError
 from jobferry_common.files import NewFile
 from jobferry_common.scripts.layout import id_file
 
 if TYPE_CHECKING:
+    from jobferry_common.ledger import Ledger
+    from jobferry_common.names import ClusterName
+    from jobferry_worker.cluster import Cluster
     from jobferry_worker.reconcile.passes import Pass
 
 
@@ -29,7 +32,7 @@ def prove_root(p: Pass) -> None:
     """
     path = id_file(p.cluster.root)
     found = p.read([path]).get(path, b"").decode("utf-8", "replace").strip()
-    known = p.ledger.remembered(_key(p))
+    known = p.ledger.remembered(_key(p.name))
     if found and found == known:
         return
     if known and _is_in_use(p):
@@ -39,7 +42,21 @@ def prove_root(p: Pass) -> None:
             "until it is back; if it is gone for good, cancel the runs of the cluster"
         )
         raise StrangeRoot(msg)
-    p.ledger.remember(_key(p), broker=found or _make(p, path))
+    p.ledger.remember(_key(p.name), broker=found or _make(p, path))
+
+
+def see_root(ledger: Ledger, cluster: Cluster) -> None:
+    """Check that files of a cluster are looked for where passes know them to be.
+
+    Raises:
+        StagingError: what is seen there is another directory, such as one on which nothing is mounted.
+    """
+    known = ledger.remembered(_key(cluster.name))
+    path = id_file(cluster.root)
+    found = cluster.host.read([path]).get(path, b"").decode("utf-8", "replace").strip()
+    if known and found != known:
+        msg = f"{path} is not what it was: is the file system of {cluster.root} mounted?"
+        raise StagingError(msg)
 
 
 def _make(p: Pass, path: str) -> str:
@@ -59,5 +76,5 @@ def _is_in_use(p: Pass) -> bool:
     )
 
 
-def _key(p: Pass) -> str:
-    return f"root of {p.name}"
+def _key(name: ClusterName) -> str:
+    return f"root of {name}"

@@ -15,6 +15,7 @@ from jobferry_common.errors import StagingError
 from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.sharing import GIVEN_UP
 from jobferry_common.states import ResultsState
+from jobferry_worker.reconcile.root import see_root
 from jobferry_worker.transfer.resuming import write_marks
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def stage_claimed(
         staging.stage(header, _pages(ledger, run, indices), layout)
         if run not in memory.commons:
             write_marks(ledger, cluster.host, whole, layout, renew)
+        see_root(ledger, cluster)
         memory.commons.add(run)
         kill_here("after-claimed-brought")
         staged = ledger.staged(run, cluster.name, jobs)

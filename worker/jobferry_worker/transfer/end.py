@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.killpoints import kill_here
 from jobferry_common.states import ResultsState, RunState
+from jobferry_worker.reconcile.root import see_root
 from jobferry_worker.transfer.claimed import files_of, is_over, results_at
 from jobferry_worker.transfer.common import collect_common
 from jobferry_worker.transfer.holding import held
@@ -87,6 +88,7 @@ def _is_to_be_cleaned(move: Move, record: RunRecord) -> bool:
 
 
 def _remove(move: Move) -> None:
+    see_root(move.ledger, move.cluster)
     move.staging.clean(move.layout)
     kill_here("after-removed")
     move.note_results(ResultsState.CLEANED)

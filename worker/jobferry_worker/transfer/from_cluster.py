@@ -13,6 +13,7 @@ from jobferry_common.ledger.findings import FailedTask
 from jobferry_common.ledger.pages import destination_of
 from jobferry_common.names import AttemptKey
 from jobferry_common.scripts.records import parse_record
+from jobferry_worker.reconcile.root import see_root
 from jobferry_worker.transfer.claimed import files_of, is_over
 from jobferry_worker.transfer.end import deliver
 from jobferry_worker.transfer.holding import both, held
@@ -101,6 +102,7 @@ def _bring_all(move: Move, jobs: Sequence[int]) -> None:
     wanted = [job for job in jobs if job not in again]
     ended = _ended(move, wanted)
     tasks = ((one.spec, one.succeeded and not one.taken) for one in ended)
+    see_root(move.ledger, move.cluster)
     lacking = move.staging.collect(move.header, tasks, move.layout)
     kill_here("after-results")
     note_lacking(move, lacking)
@@ -110,6 +112,7 @@ def _bring_all(move: Move, jobs: Sequence[int]) -> None:
         keep_back(move, f"job {job}", later)
     _note_failures(move, jobs)
     kill_here("after-failures-noted")
+    see_root(move.ledger, move.cluster)  # else what was not there may be where nothing is mounted
     move.ledger.collected(move.run, jobs, at=move.at)
     kill_here("after-collected")
 

@@ -13,6 +13,7 @@ from jobferry_common.errors import StagingError
 from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.records import Change
 from jobferry_common.states import JobState
+from jobferry_worker.reconcile.root import see_root
 from jobferry_worker.staging.local import source_must_exist
 from jobferry_worker.transfer.claimed import files_of, rest_from, stage_claimed
 from jobferry_worker.transfer.holding import held
@@ -67,6 +68,7 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
                 move.staging.stage(move.header, _renewing(move), move.layout)
                 kill_here("after-brought")
                 write_marks(ledger, cluster.host, move.header, move.layout, renew)
+                see_root(ledger, cluster)
             except StagingError as error:
                 if not _is_final(error, move, settings):
                     _leave_to_others(error, move, settings)
