@@ -135,9 +135,9 @@ class Client:
         """Return the cursor behind the last event there is now."""
         return self._stream.end(run)
 
-    def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
-        """Hand a document to the ledger, keep a copy, tell the workers."""
-        document, accepted = depot.accept(self, document, reuse=reuse)
+    def accept(self, document: Document, *, reuse: bool = True, again: bool = False) -> Accepted:
+        """Hand a document to the ledger, keep a copy, tell the workers; `again`: the broker had it, and lost it."""
+        document, accepted = depot.accept(self, document, reuse=reuse, again=again)
         self.kept.save([(accepted.run, accepted.pieces)])
         kill_here("after-kept")
         self.hint(*document.header.clusters)

@@ -57,7 +57,9 @@ _JOBS: Final = 1000
 _HERE: Final = frozenset({ResultsState.DELIVERED, ResultsState.CLEANED})
 
 
-def accept(client: Client, document: Document, *, reuse: bool) -> tuple[Document, Accepted]:
+def accept(
+    client: Client, document: Document, *, reuse: bool, again: bool = False
+) -> tuple[Document, Accepted]:
     """Hand a document to the ledger, its inputs to the depot before; return it as it was handed over.
 
     Raises:
@@ -67,7 +69,7 @@ def accept(client: Client, document: Document, *, reuse: bool) -> tuple[Document
     offered = _offered(client, document)
     kill_here("after-offered")
     try:
-        accepted = client.ledger.accept(offered, reuse=reuse)
+        accepted = client.ledger.accept(offered, reuse=reuse, again=again)
     except Conflict as error:
         _take_up(client, document, offered, error)
         raise

@@ -238,7 +238,7 @@ class Handle:
             msg = f"the broker does not know run {self._run}, and no copy of it was kept here"
             raise UnknownId(msg)
         lost = self._run
-        self._run = self.client.accept(document).run
+        self._run = self.client.accept(document, again=True).run
         _log.warning(
             "The broker had lost run %s: its document was presented again as %s.",
             lost,

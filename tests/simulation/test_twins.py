@@ -150,7 +150,6 @@ class Storm:
         for side in self.twins.sides.values():
             redis.delete(f"jobferry:lease:{side.cluster.lease}")
             redis.hset("jobferry:accounts", side.cluster.lease, "another broker")
-            side.cluster.memory.told_all = ""
             side.cluster.memory.asked_since.clear()
         self._backup = None
 

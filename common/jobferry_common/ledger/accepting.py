@@ -53,6 +53,7 @@ class _Offer:
 
     document: Document
     reuse: bool
+    again: bool  #: it was accepted before, and the broker forgot it
     nonce: str
     marks: Sequence[str]
     pieces: tuple[bytes, ...]  #: header and pages, packed
@@ -63,19 +64,21 @@ class _Offer:
 class AcceptPart(FlightPart, PartlyPart):
     """Accepting documents."""
 
-    def accept(self, document: Document, *, reuse: bool = True) -> Accepted:
+    def accept(self, document: Document, *, reuse: bool = True, again: bool = False) -> Accepted:
         """Make a run of a submission, or attach to the one that carries it out for this owner and directory.
 
         Args:
             document: the submission.
             reuse: attach to a run in flight, and take over what an earlier run finished. Without it every
                 submission starts afresh.
+            again: it was accepted before, and the broker forgot it. Clusters that share it may have done of it what
+                nobody knows: each of them says so before any goes on.
 
         Raises:
             Conflict: another run works in one of its directories, or its own is in flight and `reuse` is False.
             BrokerUnreachable: the broker does not answer; nothing of the run exists unless all of it does.
         """
-        return self._accept(_offer(document, reuse=reuse))
+        return self._accept(_offer(document, reuse=reuse, again=again))
 
     def _accept(self, offer: _Offer) -> Accepted:
         for _ in range(_ROUNDS):
@@ -199,11 +202,16 @@ class AcceptPart(FlightPart, PartlyPart):
         )
 
 
-def _offer(document: Document, *, reuse: bool) -> _Offer:
+def _offer(document: Document, *, reuse: bool, again: bool = False) -> _Offer:
     marks = marks_of(document.header, document.tasks)
     nonce = secrets.token_hex(6)
     return _Offer(
-        document=document, reuse=reuse, nonce=nonce, marks=marks, pieces=pieces_of(document)
+        document=document,
+        reuse=reuse,
+        again=again,
+        nonce=nonce,
+        marks=marks,
+        pieces=pieces_of(document),
     )
 
 
@@ -217,10 +225,19 @@ def _fields(offer: _Offer) -> Iterator[tuple[str | int, bytes]]:
     yield from zip(("header", *range(len(offer.pieces) - 1)), offer.pieces, strict=True)
 
 
-def _goes(header: Header) -> str:
-    """Return where it goes: the first cluster, those that share it, their tags, whether more may join, priority."""
+def _goes(header: Header, *, again: bool) -> str:
+    """Return where it goes: the first cluster, those that share it, their tags, whether more may join, priority.
+
+    And whether it went there before.
+    """
     requires = json.dumps(header.requires).replace("|", "\\u007c")
-    parts = (",".join(header.targets), requires, str(int(header.anywhere)), str(header.priority))
+    parts = (
+        ",".join(header.targets),
+        requires,
+        str(int(header.anywhere)),
+        str(header.priority),
+        str(int(again)),
+    )
     return "|".join((header.cluster, *parts))
 
 
@@ -235,6 +252,6 @@ def _arguments(offer: _Offer, now: float) -> list[Argument]:
         len(offer.pieces),
         f"{now:.3f}",
     )
-    place = (header.owner, destination_of(header), _goes(header), header.name)
+    place = (header.owner, destination_of(header), _goes(header, again=offer.again), header.name)
     size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks))
     return [*head, *place, *size, int(header.in_place), profile, *offer.marks]

@@ -16,8 +16,7 @@ class MemoryOfOthers:
     def __init__(self) -> None:
         #: other clusters, and what was last seen of them
         self.peers = Peers()
-        #: the broker under which all shared runs were answered for; since when they are asked about; the next try
-        self.told_all = ""
+        #: since when shared runs are asked about, under which broker; the next try
         self.asked_since: dict[str, float] = {}
         self.answer_at = 0.0
         #: runs that were given up here: since when this worker knows; when the scheduler is asked about them next

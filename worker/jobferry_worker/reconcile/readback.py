@@ -105,7 +105,9 @@ def may_end_pending(p: Pass, run: RunId) -> bool:
 
 
 def answer_for_shared(p: Pass) -> None:
-    """After the broker was restarted, say what this cluster has of the runs that it shares with others.
+    """Say what this cluster has of the runs that it shares with others, and that the broker may have forgotten.
+
+    It was restarted, or a run was presented to it again.
 
     Nobody claims more of such a run before. It is asked once every submit command that the broker may have forgotten
     has surely ended: at another cluster no claim on our file system would stand in the way of its job.
@@ -114,11 +116,8 @@ def answer_for_shared(p: Pass) -> None:
         SchedulerError, HostUnreachable: the cluster cannot be asked.
     """
     broker, now, memory = p.lease.fence.broker, p.clock(), p.memory
-    if memory.told_all == broker:
-        return
     runs = p.ledger.unanswered(p.name, broker=broker)
     if not runs:
-        memory.told_all = broker
         return
     since = memory.asked_since.setdefault(broker, now)
     if now - since <= p.patience.settle or now < memory.answer_at:

@@ -34,7 +34,8 @@ local function with_siblings(run)
   end
   return found
 end
--- where it goes: the first cluster, then those that share it, what they must have, whether more may join, priority
+-- where it goes: the first cluster, then those that share it, what they must have, whether more may join, priority,
+-- whether it was accepted before and forgotten: then its clusters have to say first what they have of it
 local goes = {}
 for part in string.gmatch(cluster .. '|', '([^|]*)|') do goes[#goes + 1] = part end
 cluster = goes[1]
@@ -90,7 +91,8 @@ end
 redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'owner', owner, 'destination', destination,
   'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
   'turn', turn, 'first', turn, 'taken', taken, 'resumes', tonumber(taken) > 0 and resumed or '',
-  'in_place', in_place, 'targets', goes[2], 'requires', goes[3], 'priority', goes[5], 'born', server(),
+  'in_place', in_place, 'targets', goes[2], 'requires', goes[3], 'priority', goes[5],
+  'born', goes[6] == '1' and '' or server(),
   'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
 for _, holder in ipairs(displaced) do redis.call('HSET', key('run', holder), 'displaced', run) end
 for start = first_mark, #ARGV, 1000 do
