@@ -231,7 +231,7 @@ def _queue(dump: Dump, here: list[_Run], cluster: str) -> Iterator[str]:
         owner = run.fields["owner"]
         ready = run.id in dump.members("ready", cluster, owner)
         later = run.id in dump.members("later", cluster)
-        goes = run.is_open and run.fields.get("held") != "1" and _may_be_found(run, cluster)
+        goes = run.is_open and run.fields.get("held") != "1" and _is_offered(dump, run, cluster)
         if goes and not (ready or later):
             yield f"run {run.id} has pending jobs, and is neither ready nor later"
         if ready and owner not in owners:
@@ -240,9 +240,8 @@ def _queue(dump: Dump, here: list[_Run], cluster: str) -> Iterator[str]:
             yield f"run {run.id} ended, and is still offered"
 
 
-def _may_be_found(run: _Run, cluster: str) -> bool:
-    """Tell whether something of a run is for this cluster: not where all that is pending is claimed by others."""
-    pending = run.where(JobState.PENDING).values()
-    return bool(run.pending_unborn) or any(
-        not run.shared or one.cluster in ("", cluster) for one in pending
-    )
+def _is_offered(dump: Dump, run: _Run, cluster: str) -> bool:
+    """Tell whether something of a run may go to this cluster: nobody claimed it, or its files are there."""
+    if run.pending_unborn or dump.members("run", run.id, "due"):
+        return True
+    return run.shared and bool(dump.members("run", run.id, "due", cluster))

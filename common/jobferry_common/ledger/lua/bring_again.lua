@@ -22,12 +22,15 @@ if #ARGV > 2 then
   return 1
 end
 if not shared then redis.call('SADD', key('collect', f[2]), run) end
+-- where no cluster has anything of it (any more), nobody would ever say that it is delivered
+local comes = not shared
 for _, cluster in ipairs(shared and redis.call('HKEYS', places) or {}) do
   if redis.call('HGET', places, cluster) == 'delivered' then redis.call('HSET', places, cluster, 'remote') end
+  comes = comes or redis.call('HGET', places, cluster) == 'remote'
   redis.call('SADD', key('collect', cluster), run)
 end
 local lack = redis.call('HGET', key('run', run, 'findings'), 'lack') or ''
-local changed = f[3] == 'delivered'
+local changed = comes and f[3] == 'delivered'
 if changed then redis.call('HSET', run_key, 'results', 'remote') end
 if lack ~= '' then
   redis.call('HDEL', key('run', run, 'findings'), 'lack')
