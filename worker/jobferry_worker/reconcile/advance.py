@@ -87,14 +87,7 @@ def advance(
     clock: Callable[[], float] = time.time,
     steady: Callable[[], float] | None = None,
 ) -> Report:
-    """Make one pass.
-
-    Args:
-        ledger: the truth.
-        cluster: over which cluster.
-        settings: of this worker.
-        clock: Unix time.
-        steady: seconds that only grow; the clock, where nobody sets it.
+    """Make one pass. `steady`: seconds that only grow; the clock, where nobody sets it.
 
     Raises:
         BrokerUnreachable: the broker does not answer. Everything else that fails is noted on the cluster.
@@ -117,19 +110,25 @@ def advance(
             lease=lease,
             ledger_id=ledger.id,
         )
-        try:
-            if rest:
-                cancel_unsubmitted(p)
-                return Report(next_look=rest)
-            return _pass(p, record)
-        except LeaseLost as error:
-            logger.warning("Pass over %s given up: %s", cluster.name, error)
-            return Report(next_look=_BUSY_SECONDS)
-        except BrokerUnreachable:
-            raise
-        except (HostUnreachable, SchedulerError, StagingError) as error:
-            cluster.forget_facts()  # one that was asked while another cluster answered is never believed again
-            return Report(next_look=health.failed(p, record, error, began=began))
+        return _guarded(p, record, rest, began)
+
+
+def _guarded(p: Pass, record: ClusterRecord, rest: float, began: float) -> Report:
+    """Make the pass, or note why it failed."""
+    try:
+        if rest:
+            cancel_unsubmitted(p)
+            return Report(next_look=rest)
+        return _pass(p, record)
+    except LeaseLost as error:
+        logger.warning("Pass over %s given up: %s", p.name, error)
+        return Report(next_look=_BUSY_SECONDS)
+    except BrokerUnreachable:
+        raise
+    except (HostUnreachable, SchedulerError, StagingError) as error:
+        # what was said while another cluster answered in its place would never be believed again
+        p.cluster.forget_facts()
+        return Report(next_look=health.failed(p, record, error, began=began))
 
 
 def _record(ledger: Ledger, cluster: Cluster) -> ClusterRecord:

@@ -14,6 +14,8 @@ from jobferry_common.files import NewFile
 from jobferry_common.scripts.layout import id_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from jobferry_common.ledger import Ledger
     from jobferry_common.names import ClusterName
     from jobferry_worker.cluster import Cluster
@@ -46,17 +48,23 @@ def prove_root(p: Pass) -> None:
 
 
 def see_root(ledger: Ledger, cluster: Cluster) -> None:
-    """Check that files of a cluster are looked for where passes know them to be.
+    """Check that files of a cluster are looked for where passes know them to be; raises what `read_known` does."""
+    read_known(ledger, cluster, ())
+
+
+def read_known(ledger: Ledger, cluster: Cluster, paths: Sequence[str]) -> Mapping[str, bytes]:
+    """Read files, and in the same breath the proof that what is not there is not there.
 
     Raises:
         StagingError: what is seen there is another directory, such as one on which nothing is mounted.
     """
     known = ledger.remembered(_key(cluster.name))
     path = id_file(cluster.root)
-    found = cluster.host.read([path]).get(path, b"").decode("utf-8", "replace").strip()
-    if known and found != known:
+    contents = cluster.host.read([*paths, path])
+    if known and contents.get(path, b"").decode("utf-8", "replace").strip() != known:
         msg = f"{path} is not what it was: is the file system of {cluster.root} mounted?"
         raise StagingError(msg)
+    return contents
 
 
 def _make(p: Pass, path: str) -> str:

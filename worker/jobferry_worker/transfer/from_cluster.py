@@ -13,7 +13,7 @@ from jobferry_common.ledger.findings import FailedTask
 from jobferry_common.ledger.pages import destination_of
 from jobferry_common.names import AttemptKey
 from jobferry_common.scripts.records import parse_record
-from jobferry_worker.reconcile.root import see_root
+from jobferry_worker.reconcile.root import read_known, see_root
 from jobferry_worker.transfer.claimed import files_of, is_over
 from jobferry_worker.transfer.end import deliver
 from jobferry_worker.transfer.holding import both, held
@@ -102,7 +102,6 @@ def _bring_all(move: Move, jobs: Sequence[int]) -> None:
     wanted = [job for job in jobs if job not in again]
     ended = _ended(move, wanted)
     tasks = ((one.spec, one.succeeded and not one.taken) for one in ended)
-    see_root(move.ledger, move.cluster)
     lacking = move.staging.collect(move.header, tasks, move.layout)
     kill_here("after-results")
     note_lacking(move, lacking)
@@ -149,7 +148,7 @@ def _note_done(move: Move, ended: Iterable[_Ended], lacking: Iterable[Lacking]) 
 def _ended(move: Move, jobs: Sequence[int]) -> list[_Ended]:
     """Return the tasks of jobs that ended."""
     indices = [index for job in jobs for index in move.header.tasks_of(job)]
-    marks = move.cluster.host.read([move.layout.done(index) for index in indices])
+    marks = read_known(move.ledger, move.cluster, [move.layout.done(index) for index in indices])
     specs = move.ledger.tasks(move.run, indices)
     taken = move.ledger.taken_tasks(move.run, jobs)
     return [
