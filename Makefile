@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -q
 QUICK := --layer unit --layer simulation --layer fake
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-quick test-services testbed chaos chaos-peers bench docs constraints clean
+.PHONY: help setup demo lint test test-quick test-services testbed chaos chaos-peers bench simulate mutants docs constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,6 +69,13 @@ chaos-peers: setup ## the same work on DPDispatcher and on plain Celery tasks, w
 bench: setup ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run --document docs/benchmarks.md
 
+SEEDS ?= 2000
+simulate: setup ## live through SEEDS=2000 simulated storms, or SEED=17 alone with its trace
+	@$(BIN)/python -m tests.simulation.engine.driver $(if $(SEED),--only $(SEED),--seeds $(SEEDS))
+
+mutants: setup ## change the code that keeps the promise, one condition at a time; every change has to be noticed
+	@$(BIN)/python -m tests.simulation.engine.mutants
+
 docs: setup ## check the links, commands and examples of README.md and docs/
 	@$(PYTEST) tests/test_documentation.py
 
@@ -84,5 +91,5 @@ constraints: ## pin the newest versions of everything, with hashes
 		--output-file constraints.txt -
 
 clean: ## remove .venv and everything else that these commands made
-	@rm -rf $(VENV) dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf $(VENV) dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants.jsonl
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

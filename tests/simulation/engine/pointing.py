@@ -1,0 +1,58 @@
+"""Clocks, random names and the way of bulk files of the real code, pointed at the simulation.
+
+with pointed_at(simulation): ...
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
+from unittest import mock
+
+from jobferry_common.ledger import accepting, leases, ledger
+from jobferry_worker.reconcile import killpoints, lease, root
+from jobferry_worker.transfer import claimed, move, resuming, to_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulation.engine.simulation import Simulation
+
+_CLOCKS: Final = (lease, claimed, resuming, to_cluster)
+_NAMES: Final = (accepting, leases, ledger, root)
+
+
+class SimTime:
+    """What modules know as `time`, and as `secrets`."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._serial = 0
+
+    def time(self) -> float:
+        """Return the time by the clock of whoever acts."""
+        actor = self._simulation.fate.current
+        return self._simulation.now + (actor.process.skew if actor else 0.0)
+
+    def monotonic(self) -> float:
+        return self._simulation.now
+
+    def token_hex(self, size: int) -> str:
+        self._serial += 1
+        return f"{self._serial:0{2 * size}x}"
+
+
+@contextmanager
+def pointed_at(simulation: Simulation) -> Iterator[None]:
+    """Have the real code live in a simulation."""
+    ours = SimTime(simulation)
+    with ExitStack() as stack:
+        for module in _CLOCKS:
+            stack.enter_context(mock.patch.object(module, "time", ours))
+        for module in _NAMES:
+            stack.enter_context(mock.patch.object(module, "secrets", ours))
+        stack.enter_context(mock.patch.object(lease, "holder", simulation.holder))
+        stack.enter_context(mock.patch.object(lease, "is_dead", simulation.is_dead))
+        stack.enter_context(mock.patch.object(move, "staging_of", simulation.staging_of))
+        stack.enter_context(killpoints.trapped(simulation.fate.strike))
+        yield
