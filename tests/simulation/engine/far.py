@@ -90,6 +90,9 @@ class SimHost(FakeHost):
             msg = "cannot create: no space left"
             raise StagingError(msg)
         made = super().create(files)
+        if self.world.bare is not None and any(file.path.endswith("/id") for file in files):
+            # nothing was in use there: only results of runs that had ended lie under what was not mounted
+            self.world.tally["root made where nothing was mounted"] += 1
         self._fate.tell(
             f"created {[f.path[-30:] for f, new in zip(files, made, strict=True) if new]}"
         )

@@ -89,7 +89,6 @@ class Simulation:
         self.calm = False
         self.beats = True
         self.has_forgotten = False
-        self.has_lost_files = False
         self.home: dict[tuple[str, int], bytes] = {}
         #: what users gave up: it may run there and elsewhere
         self.given_up: set[tuple[str, str]] = set()
@@ -352,9 +351,12 @@ class Simulation:
             found = site.world.files.get(id_file(ROOT), b"").decode().strip()
             if self.observer.remembered(f"root of {name}") not in (None, found):
                 self.fate.count("operator gives up a strange root")
-                self.has_lost_files = True
                 for run in self.observer.open_runs(name):
                     self.observer.wish_cancel(run)
+                for run in self.observer.collectable(name):
+                    if self.observer.run(run).state.is_final:
+                        self.producer.removed.add(run)
+                        self.observer.forget(run)
 
     def _end(self) -> None:
         """Stop every thread."""
@@ -364,9 +366,15 @@ class Simulation:
             actor.resume()
         self.fate.current = None
 
+    @property
+    def has_lost_files(self) -> bool:
+        """True where a root was taken for lost, so that what lay there is not looked for any more."""
+        what = "root made where nothing was mounted"
+        return any(site.world.tally[what] for site in self.sites.values())
+
     def forget(self) -> None:
         """The broker comes back with an older state, as another process."""
-        if self.broker.may_forget:
+        if self.broker.may_forget and not self.calm:
             self.has_forgotten = True
             self.broker.forget()
 
