@@ -11,11 +11,13 @@ from unittest import mock
 
 from jobferry_common.ledger import accepting, leases, ledger
 from jobferry_worker.reconcile import killpoints, lease, root
-from jobferry_worker.transfer import claimed, move, resuming, to_cluster
+from jobferry_worker.transfer import claimed, end, move, resuming, to_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobferry_worker.staging.base import Lacking
+    from jobferry_worker.transfer.move import Move
     from tests.simulation.engine.simulation import Simulation
 
 _CLOCKS: Final = (lease, claimed, resuming, to_cluster)
@@ -42,6 +44,10 @@ class SimTime:
         return f"{self._serial:0{2 * size}x}"
 
 
+def _common(moved: Move) -> list[Lacking]:
+    return moved.staging.collect_common(moved.header, moved.layout)
+
+
 @contextmanager
 def pointed_at(simulation: Simulation) -> Iterator[None]:
     """Have the real code live in a simulation."""
@@ -54,5 +60,7 @@ def pointed_at(simulation: Simulation) -> Iterator[None]:
         stack.enter_context(mock.patch.object(lease, "holder", simulation.holder))
         stack.enter_context(mock.patch.object(lease, "is_dead", simulation.is_dead))
         stack.enter_context(mock.patch.object(move, "staging_of", simulation.staging_of))
+        # several clusters bring common results by way of the producer's own disk
+        stack.enter_context(mock.patch.object(end, "collect_common", _common))
         stack.enter_context(killpoints.trapped(simulation.fate.strike))
         yield
