@@ -106,7 +106,8 @@ def _of_job(
             and not simulation.has_lost_files
         ):
             yield from _results(simulation, run.id, key)
-    wished = run.cancel or run.state is not RunState.FAILED or not done
+    by_policy = record.reason.startswith(("not started", "not needed"))
+    wished = run.cancel or by_policy or run.state is not RunState.FAILED or not done
     if record.state is JobState.CANCELLED and not wished and not simulation.has_forgotten:
         yield f"{key} was cancelled, and nobody wished it: {record}"
 
