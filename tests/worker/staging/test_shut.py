@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jobferry_common.errors import StagingError
-from jobferry_worker.hosts import LocalHost
 from jobferry_worker.staging.streamed import Streamed
 from tests.worker.staging.places import Place, task
+from tests.worker.staging.plain import PlainHost, skip_without_plain_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from jobferry_common.schedulers.base import Argv, Completed
-    from jobferry_worker.hosts.base import Output
-
-#: root may enter everything, unless it gives that up
-_PLAIN = (
-    "setpriv",
-    "--bounding-set=-dac_override,-dac_read_search",
-    "--inh-caps=-dac_override,-dac_read_search",
-)
-
-
-class PlainHost(LocalHost):
-    """This machine as a user has it who may not enter everything."""
-
-    def run(self, argv: Argv, **more: Any) -> Completed:
-        return super().run(_plain(argv), **more)
-
-    def output(self, argv: Argv, **more: Any) -> AbstractContextManager[Output]:
-        return super().output(_plain(argv), **more)
-
-
-def _plain(argv: Argv) -> Argv:
-    return argv if os.geteuid() else (*_PLAIN, *argv)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    if not os.geteuid() and not shutil.which("setpriv"):
-        pytest.skip("setpriv is not here")
+    skip_without_plain_host()
     found = Place(tmp_path)
     found.staging = Streamed(PlainHost(), str(found.root))
     yield found

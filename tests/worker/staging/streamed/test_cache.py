@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jobferry_worker.staging.streamed import Streamed
 from tests.worker.staging.places import task
+from tests.worker.staging.plain import PlainHost, skip_without_plain_host
 from tests.worker.staging.streamed.far import FarPlace
 
 _DAY = 24 * 3600.0
@@ -112,3 +114,19 @@ def test_runs_without_files_need_no_cache(place: FarPlace) -> None:
     place.stage(task(forward=()), task("new/deep", forward=()))
     assert (place.base / "new" / "deep").is_dir()
     assert not place.cache.exists()
+
+
+def test_cleaning_one_run_does_not_open_the_objects_of_others(place: FarPlace) -> None:
+    skip_without_plain_host()
+    place.staging = Streamed(PlainHost(), str(place.root))
+    place.put(place.source / "lib" / "com", "x" * 100_000)
+    place.stage(common=("lib",))
+    other = place.base / "lib" / "com"
+    place.at("5e7-2")
+    place.stage(common=("lib",))
+    assert other.samefile(place.base / "lib" / "com")
+    (place.base / "lib" / "inner").mkdir(mode=0o000)
+    (place.base / "lib").chmod(0o500)
+    place.staging.clean(place.layout)
+    assert not place.base.exists()
+    assert oct(other.stat().st_mode & 0o777) == "0o444"

@@ -127,8 +127,8 @@ jf_remove_tree() {
     if [[ -L $1 || ! -d $1 ]]; then
         command rm -f -- "$1" </dev/null 2>&9
     elif ! command rm -rf -- "$1" </dev/null; then
-        # tasks leave directories behind in which nothing may be changed
-        command chmod -R u+rwx -- "$1" </dev/null
+        # tasks leave directories behind in which nothing may be changed; a file may be linked elsewhere and stays as it is
+        command find "$1" -type d ! -perm -700 -exec chmod u+rwx {} \; </dev/null
         command rm -rf -- "$1" </dev/null 2>&9
     fi
 }

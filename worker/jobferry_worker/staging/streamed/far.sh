@@ -281,7 +281,11 @@ give_tar() {
 
 clean() {
     local cache=$1/.jobferry/cache ref
-    rm -rf -- "$1/$2" 2> /dev/null || { chmod -R u+rwX -- "$1/$2" 2> /dev/null; rm -rf -- "$1/$2" || exit 1; }
+    # only directories are opened: files are links to the cache, whose mode is that of every run's copy
+    rm -rf -- "$1/$2" 2> /dev/null || {
+        find "$1/$2" -type d ! -perm -700 -exec chmod u+rwx {} \; 2> /dev/null
+        rm -rf -- "$1/$2" || exit 1
+    }
     cd "$cache" 2> /dev/null || return 0
     rm -f -- "refs/$2"
     # one look a day is enough, and one at a time

@@ -1,0 +1,60 @@
+"""SshHost where something ends early, may not be entered, or is allowed only once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobferry_worker.hosts.ssh import SshHost
+from tests.testbed.link import Link
+from tests.testbed.sshd import SshServer
+from tests.worker.staging.plain import as_plain, skip_without_plain_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.needs("sshd")
+
+LIMIT = timedelta(seconds=60)
+
+
+@pytest.fixture
+def host_of(tmp_path: Path) -> Iterator[Callable[..., SshHost]]:
+    """A function that starts a server of the test's own with more configuration, and returns a host there."""
+    servers: list[SshServer] = []
+
+    def make(**options: str) -> SshHost:
+        server = SshServer(tmp_path / f"sshd{len(servers)}", options=options)
+        servers.append(server)
+        server.start()
+        return SshHost(Link(server))
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+def test_removing_a_tree_opens_directories_alone(
+    host_of: Callable[..., SshHost], tmp_path: Path
+) -> None:
+    skip_without_plain_host()
+    wrapper = tmp_path / "wrapper"
+    words = " ".join(as_plain(("bash", "-c")))
+    wrapper.write_text(f'#!/bin/bash\nexec {words} "$SSH_ORIGINAL_COMMAND"\n')
+    wrapper.chmod(0o755)
+    host = host_of(ForceCommand=str(wrapper))
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "kept").chmod(0o444)
+    tree = tmp_path / "tree"
+    (tree / "inner").mkdir(parents=True)
+    (tree / "inner" / "link").hardlink_to(tmp_path / "kept")
+    (tree / "inner").chmod(0o500)
+    tree.chmod(0o500)
+    host.remove_tree(str(tree))
+    assert not tree.exists()
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o444
+    host.close()
