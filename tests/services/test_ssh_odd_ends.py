@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobferry_worker.hosts.ssh import SshHost
+from jobferry_worker.hosts.ssh import SshHost, stream
+from jobferry_worker.hosts.ssh.channel import Wire
 from tests.testbed.link import Link
+from tests.testbed.processes import wait_until
 from tests.testbed.sshd import SshServer
 from tests.worker.staging.plain import as_plain, skip_without_plain_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from jobferry_common.schedulers.base import Completed
 
 
 pytestmark = pytest.mark.needs("sshd")
@@ -57,4 +62,34 @@ def test_removing_a_tree_opens_directories_alone(
     host.remove_tree(str(tree))
     assert not tree.exists()
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o444
+    host.close()
+
+
+def test_a_command_that_ended_between_two_chunks_says_why(
+    sshd: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wires: list[Wire] = []
+
+    class Noted(Wire):
+        def __init__(self, *words: Any) -> None:
+            super().__init__(*words)
+            wires.append(self)
+
+    monkeypatch.setattr(stream, "Wire", Noted)
+
+    def slow() -> Iterator[bytes]:
+        yield b"one"
+        wait_until(lambda: wires[-1].channel.closed, "the end of the command")
+        yield b"two"
+        yield b"three"
+
+    host = SshHost(Link(sshd))
+    ends: list[Completed] = []
+    argv = ("sh", "-c", "echo full >&2; exit 3")
+    feeding = threading.Thread(
+        target=lambda: ends.append(host.feed(argv, slow(), silence=LIMIT)), daemon=True
+    )
+    feeding.start()
+    feeding.join(LIMIT.total_seconds())
+    assert [(end.exit_code, end.stderr) for end in ends] == [(3, "full\n")]
     host.close()

@@ -171,6 +171,7 @@ class Stream:
             # a command that ended takes nothing more: that is no fault of the connection
             if not wire.channel.eof_received:
                 self._break(error)
+            wire.take()  # it may have said why; while that is not taken, the wire has not ended
         del wire.stderr[MOST_OUTPUT:]
         if wire.ended:
             self._done = True
