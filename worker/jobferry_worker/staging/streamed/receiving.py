@@ -130,7 +130,7 @@ class Receiving:
             wanted[path].failed.append(partial(self._note, item))
         for path in sorted(tree.shut):
             if _may_be_in(item, path):
-                where = f"{self._layout.base}/{path}"
+                where = f"{self._trip.layout.base}/{path}"
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), where)
 
     def _note(self, item: Item, error: StagingError) -> None:

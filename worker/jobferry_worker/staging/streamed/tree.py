@@ -138,12 +138,15 @@ class FarTree:
                 self._targets[path] = replace(self._targets[path], real=os.fsdecode(record))
             elif record:
                 path, node = _parsed(record)
-                if node.is_shut:
-                    self.shut.add(path)
-                if how == "link":
-                    self._targets[path] = node
-                else:
-                    self._keep(path, node, whole=how == "deep" or path in shallow)
+                self._take(path, node, how, whole=how == "deep" or path in shallow)
+
+    def _take(self, path: str, node: Node, how: str, *, whole: bool) -> None:
+        if node.is_shut:
+            self.shut.add(path)
+        if how == "link":
+            self._targets[path] = node
+        else:
+            self._keep(path, node, whole=whole)
 
     def _keep(self, path: str, node: Node, *, whole: bool) -> None:
         """Keep a node; `whole`: what is in it follows."""
