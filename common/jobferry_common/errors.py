@@ -15,6 +15,7 @@ JobferryError                      exit code 1
 │   │   └── LoginRefused           it answers, and does not let this user in
 │   └── NoWorker                   nobody serves the cluster
 ├── LeaseLost                      another worker holds the cluster, or the broker forgot us
+├── NewerVersion                   exit code 2: a newer jobferry made it, and only a newer one may touch it
 ├── StagingError                   a file could not be brought or fetched, with its path
 │   └── DepotError                 the depot cannot be read or written
 │       ├── DepotFull              it has no room now
@@ -127,6 +128,12 @@ class NoWorker(Unreachable):
 
 class LeaseLost(JobferryError):  # noqa: N818
     """Another worker holds the cluster now, or the broker was restarted."""
+
+
+class NewerVersion(JobferryError):  # noqa: N818
+    """A newer jobferry made it: this one leaves it untouched."""
+
+    exit_code = 2
 
 
 class StagingError(JobferryError):

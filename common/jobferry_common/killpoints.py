@@ -72,6 +72,8 @@ PRODUCER: Final = (
     "after-fetched-noted",
     "after-settled",
 )
+#: of a ledger that is made again
+RECOVER: Final = ("after-recovered", "after-rebuilt")
 #: of beat
 BEAT: Final = ("after-tick-mark", "after-tick")
 

@@ -30,6 +30,7 @@ from jobferry_common.events import EventStream
 from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.ledger import Ledger
 from jobferry_common.messages import hint, is_inline, send, worker_of
+from jobferry_common.names import RunId
 from jobferry_common.settings import load_settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from jobferry_common.errors import JobferryError
     from jobferry_common.events import Event
     from jobferry_common.ledger.records import Accepted, RunRecord
-    from jobferry_common.names import RunId
     from jobferry_common.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -235,7 +235,8 @@ class Client:
         """
         from jobferry.handle import Handle
 
-        return Handle(self, self.ledger.resolve(prefix))
+        new = self.ledger.renamed(RunId(prefix))
+        return Handle(self, new or self.ledger.resolve(prefix))
 
     def worker_of(self, cluster: str) -> str | None:
         """Return "host:pid" of a worker that serves a cluster now; None when nobody does."""

@@ -78,7 +78,7 @@ class Handle:
             except UnknownId:
                 if self._ended:
                     raise
-                self._present_again()
+                self._look_for_it()
                 record = self.client.ledger.run(self._run)
         self._ended = record.state.is_final
         return record
@@ -227,6 +227,15 @@ class Handle:
         from jobferry.clean import clean
 
         clean(self.client, self._run, force=force)
+
+    def _look_for_it(self) -> None:
+        """Find a run that is not there: under its new name, or by handing its document over once more."""
+        new = self.client.ledger.renamed(self._run)
+        if new is None:
+            self._present_again()
+        else:
+            _log.warning("Run %s is %s from now on.", self._run, new, extra={"action": "renamed"})
+            self._run = new
 
     def _present_again(self) -> None:
         """Hand a kept document to a broker that lost the run; what somebody cleaned is not done again."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("slurm", "valkey")
 
 #: points that ordinary work does not pass: only what was lost, and what clusters share (see test_many_clusters.py)
-RARE = ("after-forget", "after-claims", "after-claimed")
+RARE = ("after-forget", "after-claims", "after-claimed", "after-recovered", "after-rebuilt")
 ORDINARY = [point for point in POINTS if "cancel" not in point and point not in RARE]
 
 

@@ -16,6 +16,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `runs`, `names` | sorted set | every run by time of acceptance; the same by name, for prefixes |
 | `open` | sorted set | every run that has not ended, by time |
 | `turn` | string | counter that orders who is served next |
+| `renamed:<run>` | string | what a run is called since its number was found to belong to a lost one; expires |
 | `run:<run>` | hash | the run: state, results, owner, cluster, counters `n:<state>`, `fresh`, … |
 | `run:<run>:pages` | hash | `header` and pages 0, 1, … of 1,000 tasks each, as compressed JSON |
 | `run:<run>:jobs` | hash | job → its record. A job without one is pending, attempt 1, and due |
@@ -54,7 +55,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `cluster:<cluster>` | hash | what its worker says of it |
 | `profile:<cluster>` | string | profile of an inline machine; goes with its last run |
 | `inline:<cluster>` | set | the runs that need this profile |
-| `accounts` | hash | `cluster/<cluster>` → the broker's run id when read back; `root of …`, `scheduler of …` → its id |
+| `accounts` | hash | `cluster/<cluster>` → the broker's run id when read back; `root of …`, `scheduler of …` → its id; `recover …` → who wants it |
 | `lease:<name>` | hash | holder, number, broker; expires by itself. `cluster/<cluster>`: the right to act there |
 | `fences` | string | counter of leases; only grows |
 | `depot:<depot>:refs` | hash | digest → how many holders need the object |

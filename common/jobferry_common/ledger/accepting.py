@@ -48,7 +48,7 @@ _UNREACHED_MINUTES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Offer:
+class Offer:
     """A document on its way into the ledger."""
 
     document: Document
@@ -59,6 +59,7 @@ class _Offer:
     pieces: tuple[bytes, ...]  #: header and pages, packed
     resumed: str = ""  #: the run whose finished work is taken over
     taken: TakenOver = field(default_factory=TakenOver)
+    number: int = 0  #: of a run that was lost and is put back; 0: the next one
 
 
 class AcceptPart(FlightPart, PartlyPart):
@@ -78,12 +79,12 @@ class AcceptPart(FlightPart, PartlyPart):
             Conflict: another run works in one of its directories, or its own is in flight and `reuse` is False.
             BrokerUnreachable: the broker does not answer; nothing of the run exists unless all of it does.
         """
-        return self._accept(_offer(document, reuse=reuse, again=again))
+        return self._accept(offer_of(document, reuse=reuse, again=again))
 
-    def _accept(self, offer: _Offer) -> Accepted:
+    def _accept(self, offer: Offer) -> Accepted:
         for _ in range(_ROUNDS):
             self._bring(offer)
-            word, run = self.call("accept", *_arguments(offer, self.clock()))
+            word, run = self.call("accept", *arguments_of(offer, self.clock()))
             if word == "resume":
                 offer = self._resumed(offer, RunId(run))
             elif word != "gone":
@@ -102,9 +103,9 @@ class AcceptPart(FlightPart, PartlyPart):
                 that had been accepted.
         """
         answers: list[Accepted | JobferryError] = []
-        chunk: list[_Offer] = []
+        chunk: list[Offer] = []
         for document in documents:
-            chunk.append(_offer(document, reuse=reuse))
+            chunk.append(offer_of(document, reuse=reuse))
             if len(chunk) == _CHUNK:
                 answers += self._accept_chunk(chunk)
                 chunk = []
@@ -112,7 +113,7 @@ class AcceptPart(FlightPart, PartlyPart):
         self.settle()
         return answers
 
-    def _accept_chunk(self, offers: Sequence[_Offer]) -> list[Accepted | JobferryError]:
+    def _accept_chunk(self, offers: Sequence[Offer]) -> list[Accepted | JobferryError]:
         small = [offer for offer in offers if _is_small(offer)]
         if small:
             self.ask("SCRIPT LOAD", source_of("accept"))
@@ -120,17 +121,17 @@ class AcceptPart(FlightPart, PartlyPart):
         answers = iter(self.batch(commands, keep_errors=True)[2::3])
         return [self._told(offer, next(answers) if _is_small(offer) else None) for offer in offers]
 
-    def _small(self, offer: _Offer) -> list[Command]:
+    def _small(self, offer: Offer) -> list[Command]:
         """Return the three commands that accept a document of one page."""
         key = self._content(offer, "pages")
         pieces = [part for item in _fields(offer) for part in item]
         return [
             ("HSET", key, *pieces),
             ("EXPIRE", key, _CONTENT_SECONDS),
-            self.invocation("accept", *_arguments(offer, self.clock())),
+            self.invocation("accept", *arguments_of(offer, self.clock())),
         ]
 
-    def _told(self, offer: _Offer, answer: object) -> Accepted | JobferryError:
+    def _told(self, offer: Offer, answer: object) -> Accepted | JobferryError:
         """Return what became of an offer; those that a batch cannot decide are accepted one by one."""
         try:
             if isinstance(answer, ResponseError) and not isinstance(answer, NoScriptError):
@@ -144,7 +145,7 @@ class AcceptPart(FlightPart, PartlyPart):
         except JobferryError as error:
             return error
 
-    def _bring(self, offer: _Offer) -> None:
+    def _bring(self, offer: Offer) -> None:
         """Write pages and records under keys that expire by themselves."""
         key = self._content(offer, "pages")
         batch: list[Command] = []
@@ -157,22 +158,22 @@ class AcceptPart(FlightPart, PartlyPart):
         self._bring_rows(offer, "jobs", offer.taken.jobs)
         self._bring_rows(offer, "taken", offer.taken.tasks)
 
-    def _bring_rows(self, offer: _Offer, what: str, found: Mapping[int, str]) -> None:
+    def _bring_rows(self, offer: Offer, what: str, found: Mapping[int, str]) -> None:
         key = self._content(offer, what)
         rows = list(found.items())
         for start in range(0, len(rows), _RECORDS_AT_ONCE):
             flat = [part for row in rows[start : start + _RECORDS_AT_ONCE] for part in row]
             self.batch([("HSET", key, *flat), ("EXPIRE", key, _CONTENT_SECONDS)])
 
-    def _resumed(self, offer: _Offer, run: RunId) -> _Offer:
+    def _resumed(self, offer: Offer, run: RunId) -> Offer:
         taken = taken_over(self, run, offer.document, now=self.clock())
         self.batch([("DEL", self._content(offer, "jobs"), self._content(offer, "taken"))])
         return replace(offer, resumed=run, taken=taken)
 
-    def _content(self, offer: _Offer, what: str) -> str:
+    def _content(self, offer: Offer, what: str) -> str:
         return self.key("content", offer.nonce, what)
 
-    def _answer(self, offer: _Offer, word: str, run: RunId) -> Accepted:
+    def _answer(self, offer: Offer, word: str, run: RunId) -> Accepted:
         """Return the answer to an offer, or raise what it means."""
         if word == "new":
             count = offer.taken.count
@@ -202,25 +203,24 @@ class AcceptPart(FlightPart, PartlyPart):
         )
 
 
-def _offer(document: Document, *, reuse: bool, again: bool = False) -> _Offer:
-    marks = marks_of(document.header, document.tasks)
-    nonce = secrets.token_hex(6)
-    return _Offer(
+def offer_of(document: Document, *, reuse: bool, again: bool = False) -> Offer:
+    """Return a document ready to go into the ledger."""
+    return Offer(
         document=document,
         reuse=reuse,
         again=again,
-        nonce=nonce,
-        marks=marks,
+        nonce=secrets.token_hex(6),
+        marks=marks_of(document.header, document.tasks),
         pieces=pieces_of(document),
     )
 
 
-def _is_small(offer: _Offer) -> bool:
+def _is_small(offer: Offer) -> bool:
     """Return whether it has one page, so that it fits into a batch with others."""
     return len(offer.document.tasks) <= PAGE_TASKS
 
 
-def _fields(offer: _Offer) -> Iterator[tuple[str | int, bytes]]:
+def _fields(offer: Offer) -> Iterator[tuple[str | int, bytes]]:
     """Yield the names under which the pieces stand in the ledger, with the pieces."""
     yield from zip(("header", *range(len(offer.pieces) - 1)), offer.pieces, strict=True)
 
@@ -241,7 +241,8 @@ def _goes(header: Header, *, again: bool) -> str:
     return "|".join((header.cluster, *parts))
 
 
-def _arguments(offer: _Offer, now: float) -> list[Argument]:
+def arguments_of(offer: Offer, now: float) -> list[Argument]:
+    """Return what the script that accepts it takes."""
     header, taken = offer.document.header, offer.taken
     profile = json.dumps(header.machine, default=dict) if header.machine is not None else ""
     head = (
@@ -254,4 +255,4 @@ def _arguments(offer: _Offer, now: float) -> list[Argument]:
     )
     place = (header.owner, destination_of(header), _goes(header, again=offer.again), header.name)
     size = (header.tasks, header.jobs, taken.count, len(taken.jobs), len(taken.tasks))
-    return [*head, *place, *size, int(header.in_place), profile, *offer.marks]
+    return [*head, *place, *size, int(header.in_place), profile, offer.number, *offer.marks]

@@ -2,9 +2,9 @@
 
     ledger = Ledger(connect("redis://localhost:6379/0"))
 
-Each part is a module: `accepting` takes submissions, `specs` reads them back, `runs` and `jobs` hold their
-states, `flight` what may go and what is out, `sharing` what several clusters share (`abandoning`: and what one of them
-lost), `findings` what came of it, `leases` who may act, `clusters` what everybody may know.
+Each part is a module: `accepting` takes submissions (`recovering` puts lost ones back), `specs` reads them back, `runs`
+and `jobs` hold their states, `flight` what may go and what is out, `sharing` what several clusters share (`abandoning`:
+and what one of them lost), `findings` what came of it, `leases` who may act, `clusters` what everybody may know.
 Every method may raise `BrokerUnreachable`.
 """
 
@@ -15,9 +15,9 @@ import time
 from typing import TYPE_CHECKING
 
 from jobferry_common.ledger.abandoning import AbandonPart
-from jobferry_common.ledger.accepting import AcceptPart
 from jobferry_common.ledger.clusters import ClustersPart
 from jobferry_common.ledger.leases import LeasesPart
+from jobferry_common.ledger.recovering import RecoverPart
 from jobferry_common.ledger.specs import new_memory
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-class Ledger(AcceptPart, AbandonPart, ClustersPart, LeasesPart):
+class Ledger(RecoverPart, AbandonPart, ClustersPart, LeasesPart):
     """All state of jobferry. Threads may share one."""
 
     def __init__(

@@ -57,6 +57,11 @@ class PartlyPart(SpecsPart):
         """Return the tasks that a run took over from an earlier one, by jobs that were not taken over as a whole."""
         return self._tasks(run, _TAKEN)
 
+    def all_taken_texts(self, run: RunId) -> dict[int, str]:
+        """Return the same as it is stored, to be given to `TakenOver`."""
+        texts: Mapping[str, str] = self.ask("HGETALL", self.key("run", run, _TAKEN))
+        return {int(job): text for job, text in texts.items()}
+
     def taken_tasks(self, run: RunId, jobs: Sequence[int]) -> set[int]:
         """Return those among the tasks of some jobs."""
         if not jobs:

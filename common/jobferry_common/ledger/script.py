@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobferry_common.ledger.codes import state_code
 from jobferry_common.states import JOB_TRANSITIONS, RUN_TRANSITIONS, JobState
+from jobferry_common.versions import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ def _tables() -> str:
             f"local RUN_NEXT = {_table(RUN_TRANSITIONS)}",
             f"local FLYING = {{{flying}}}",
             f"local SUBMITTING = {state_code(JobState.SUBMITTING)}",
+            f"local VERSION = {VERSION}",
         )
     )
 

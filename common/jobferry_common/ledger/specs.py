@@ -45,6 +45,11 @@ class _Recent:
             while len(self._pages) > _PAGES_KEPT:
                 self._pages.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forget all pages."""
+        with self._lock:
+            self._pages.clear()
+
 
 class SpecsPart(Store):
     """Headers and tasks."""
@@ -82,6 +87,10 @@ class SpecsPart(Store):
         while tasks := self._page(run, number, keep=False):
             yield list(enumerate(tasks, start=number * PAGE_TASKS))
             number += 1
+
+    def forget_pages(self) -> None:
+        """Read pages anew: a broker that lost its data may give a name to another run."""
+        self._recent.clear()
 
     def _page(self, run: RunId, number: int, *, keep: bool = True) -> list[TaskSpec]:
         found = self._recent.get(run, number)

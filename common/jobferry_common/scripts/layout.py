@@ -2,10 +2,12 @@
 
     <root>/.jobferry/id                          proves that the root is the one we know
     <root>/.jobferry/spool/<ledger>/<cluster>/   hints: `<run>.<job>.<attempt>`, empty files
+    <root>/.jobferry/runs/<cluster>/<run>        what is kept of a run, to make a lost ledger again: see `traces.py`
     <base>/.jobferry/<run>/                      all that jobferry writes beside the user's files ("control")
         runtime.sh environment.sh prepend.sh append.sh
         batch/<token>.sh  batch/<token>.list     one submit command; line i+1 of the list belongs to index i
         jobs/<job>  commands/<digest>            the tasks of a job; a command, shared by all tasks that have it
+        document/0 1 2 …  document/taken         its header and pages; what it took over from an earlier run
         claim/<job>.<attempt>  records/<job>.<attempt>  done/<task>  logs/<token>
 
 `<base>` is `<root>/<run>`, or the producer's own directory when tasks run in place.
@@ -52,6 +54,11 @@ def is_refusal(name: str) -> bool:
     return _REFUSAL.match(name) is not None
 
 
+def traces(root: str, cluster: str) -> str:
+    """Return the directory that holds a file for each run of a cluster."""
+    return posixpath.join(root, HIDDEN, "runs", cluster)
+
+
 def parse_hint(name: str) -> tuple[RunId, AttemptKey] | None:
     """Read the name of a hint; None for a file that is none."""
     match = _HINT.match(name)
@@ -94,6 +101,11 @@ class Layout:
         return id_file(self.root)
 
     @property
+    def trace(self) -> str:
+        """The file by which a lost ledger finds the run again."""
+        return posixpath.join(traces(self.root, self.cluster), self.run)
+
+    @property
     def runtime(self) -> str:
         """The functions that every script of the run sources."""
         return self._in("runtime.sh")
@@ -117,6 +129,10 @@ class Layout:
     def directories(self) -> tuple[str, ...]:
         """Directories that must exist before a job starts, beside those of its files."""
         return (*(self._in(name) for name in ("claim", "records", "done", "logs")), self.spool)
+
+    def document(self, piece: int | str) -> str:
+        """A piece of the run's document: 0 is its header, then its pages; `taken` is what it took over."""
+        return self._in("document", str(piece))
 
     def script(self, token: Token) -> str:
         """The script that one submit command hands over."""

@@ -1,4 +1,4 @@
-"""`jobferry cluster list|show|test|pause|drain|resume|forget`.
+"""`jobferry cluster list|show|test|pause|drain|resume|recover|forget`.
 
 $ jobferry cluster list
 cluster  batch  context  state                 since      in flight  waiting  last pass  worker
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Reason = Annotated[str, typer.Option(help="Shown to everybody.")]
 group = typer.Typer(
     name="cluster",
-    help="Look at clusters, test, pause, drain and forget them.",
+    help="Look at clusters, test, pause, drain, recover and forget them.",
     no_args_is_help=True,
 )
 _COLUMNS = (
@@ -120,6 +120,33 @@ def resume(name: ClusterArgument, *, json: Json = False) -> None:
     """End a pause or a drain."""
     # the worker takes the operator's word that what is gone is gone, until a pass goes well
     _set(name, json=json, paused="", paused_by="operator", draining="", failures=0, probe_at=0.0)
+
+
+@group.command()
+def recover(
+    name: ClusterArgument,
+    *,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until it gives up.")] = 120.0,
+    json: Json = False,
+) -> None:
+    """Make a lost ledger again from what stands on the cluster: for when the broker is gone with its data.
+
+    What runs is adopted, what ended is collected, what never began is submitted. The exit code is 1 if a run could
+    not be put back, 3 if nobody serves the cluster or it does not answer.
+    """
+    from jobferry.client import connect
+    from jobferry.recovery import recover as put_back
+
+    with connect() as client:
+        found = put_back(client, name, timeout=timeout)
+    if json:
+        print_json(found)
+    elif found:
+        print_table(("run", "what"), [(row.run, row.what) for row in found])
+    else:
+        note(f"{name} keeps nothing of any run")
+    if not all(row.ok for row in found):
+        raise typer.Exit(1)
 
 
 @group.command()

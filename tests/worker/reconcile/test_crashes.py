@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _S = JobState
 
 
-#: of runs that clusters share: see test_sharing.py
-SHARED = "after-claimed"
+#: of runs that clusters share (see test_sharing.py), and of a ledger that is made again (see test_recover.py)
+RARE = ("after-claimed", "after-recovered", "after-rebuilt")
 
 
-@pytest.mark.parametrize("point", [name for name in killpoints.POINTS if name != SHARED])
+@pytest.mark.parametrize("point", [name for name in killpoints.POINTS if name not in RARE])
 def test_a_worker_that_is_killed_anywhere_leaves_nothing_behind(redis: Redis, point: str) -> None:
     chances = Chances(submit_delayed=0.3, task_fails=0.2, no_record=0.1)
     bench = Bench(redis, World(seed=3, chances=chances))

@@ -27,6 +27,7 @@ from jobferry_common.ledger.records import ClusterRecord
 from jobferry_worker.reconcile import health
 from jobferry_worker.reconcile.actions import MakeClaims
 from jobferry_worker.reconcile.apply import apply, claim
+from jobferry_worker.reconcile.finding import mark_wished_ends
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.lease import Lease, holder
 from jobferry_worker.reconcile.mass import mass_vanishing
@@ -35,6 +36,11 @@ from jobferry_worker.reconcile.passes import Pass
 from jobferry_worker.reconcile.plan import plan
 from jobferry_worker.reconcile.quiet import Quiet
 from jobferry_worker.reconcile.readback import answer_for_shared, read_back
+from jobferry_worker.reconcile.recover import (
+    recover_forgotten,
+    recover_if_wished,
+    settle_names,
+)
 from jobferry_worker.reconcile.root import prove_root
 from jobferry_worker.reconcile.same import prove_scheduler
 from jobferry_worker.reconcile.sharing import look_at_peers, to_stage, with_shared
@@ -158,7 +164,9 @@ def _record(ledger: Ledger, cluster: Cluster) -> ClusterRecord:
 def _pass(p: Pass, record: ClusterRecord) -> Report:
     prove_root(p)
     prove_scheduler(p, record)
-    read_back(p)
+    read_back(p, recover_forgotten)
+    recover_if_wished(p)
+    mark_wished_ends(p)
     answer_for_shared(p)
     look_at_peers(p)
     end_strays(p)
@@ -220,10 +228,14 @@ def _quiet_report(p: Pass, quiet: Quiet) -> Report:
 def _report(p: Pass, s: Snapshot) -> Report:
     out = sum(job.record.state in OUT for job in s.flight)
     short = not p.cluster.budget.left() and bool(s.due) and not s.paused
+    before = p.changed
+    lacking = [run for run, _ in s.due if run in s.runs and _lacks_files(s.runs[run])]
+    stage = (*settle_names(p, lacking), *to_stage(p))
     return Report(
-        next_look=_next_look(p, out, short_of_commands=short, paused=s.paused),
-        stage=tuple(run for run, _ in s.due if run in s.runs and _lacks_files(s.runs[run]))
-        + to_stage(p),
+        next_look=_LEAST_SECONDS
+        if p.changed > before
+        else _next_look(p, out, short_of_commands=short, paused=s.paused),
+        stage=stage,
         collect=tuple(p.ledger.collectable(p.name)),
         changed=p.changed,
         others=tuple(sorted(p.others)),

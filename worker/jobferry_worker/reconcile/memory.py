@@ -57,6 +57,12 @@ class Memory(MemoryOfOthers):
         self._broker = ""
         #: runs that were told why they wait
         self.complained: set[RunId] = set()
+        #: runs whose number was compared with those of runs that the cluster knows
+        self.numbered: set[RunId] = set()
+        #: runs whose wished end stands on the cluster
+        self.marked: set[RunId] = set()
+        #: `time.monotonic()` when old notes were removed there
+        self.tidied = -1e9
         #: where the next round begins among the runs that are to be judged
         self.judged = 0
         self.announced = False
@@ -78,7 +84,15 @@ class Memory(MemoryOfOthers):
         """Another broker's process may have forgotten steps: what was checked before counts no more."""
         if broker != self._broker:
             self._broker = broker
-            self.checked.clear()
+            self.start_anew()
+
+    def start_anew(self) -> None:
+        """The broker may be empty: runs of a known name may be others."""
+        for runs in (self.checked, self.numbered, self.marked, self.commons, self.joined):
+            runs.clear()
+        self._headers.clear()
+        self.told_all = ""
+        self.quiet = None
 
     def note_silence(self) -> None:
         """The scheduler could not be asked: the answers were interrupted."""
@@ -125,7 +139,7 @@ class Memory(MemoryOfOthers):
         self.told = {key: at for key, at in self.told.items() if key.run in open_runs}
         self.provisional = {key for key in self.provisional if key.run in open_runs}
         self.unstageable = {r: rest for r, rest in self.unstageable.items() if r in open_runs}
-        for runs in (self.checked, self.complained, self.commons):
+        for runs in (self.checked, self.complained, self.commons, self.numbered, self.marked):
             runs.intersection_update(open_runs)
 
     @property

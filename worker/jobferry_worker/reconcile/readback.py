@@ -29,7 +29,7 @@ from jobferry_worker.reconcile.singly import say
 from jobferry_worker.reconcile.snapshot import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from jobferry_common.ledger.records import JobRecord
     from jobferry_common.scripts.layout import Layout
@@ -43,19 +43,29 @@ logger: Final = logging.getLogger(__name__)
 _UNREAD: Final = "unread"
 
 
-def read_back(p: Pass) -> None:
+def read_back(p: Pass, forgotten: Callable[[Pass, Listing], Collection[RunId]]) -> None:
     """Restore the ledger's agreement with the cluster if the broker is not the one that it was.
+
+    Args:
+        p: the pass.
+        forgotten: puts back whole runs that the broker forgot; returns those that are not what the cluster
+            knows by their names.
 
     Raises:
         SchedulerError, HostUnreachable: the cluster cannot be asked; nothing may be submitted.
     """
     broker = p.lease.fence.broker
     p.memory.serve(broker)
-    if p.ledger.remembered(p.cluster.lease) == broker:
+    last = p.ledger.remembered(p.cluster.lease)
+    if last == broker:
         return
+    p.memory.start_anew()
+    p.ledger.forget_pages()
     runs = p.ledger.open_runs(p.name)
-    if runs:
-        _read_back(p, runs)
+    if runs or last is not None:
+        told = listing.listed(p)
+        others = forgotten(p, told)
+        _read_back(p, [run for run in runs if run not in others], told)
     p.step()
     p.ledger.remember(p.cluster.lease, broker=broker)
     kill_here("after-readback")
@@ -85,7 +95,7 @@ def agrees(p: Pass, run: RunId) -> bool:
     if doubt == _UNREAD:
         _claimed(p, p.layout(run))  # while that is not possible, the scheduler need not be asked
         told = listing.listed(p)
-    return not _compare(p, run, told)
+    return not compare(p, run, told)
 
 
 def may_end_pending(p: Pass, run: RunId) -> bool:
@@ -126,7 +136,7 @@ def answer_for_shared(p: Pass) -> None:
     told = listing.listed(p)
     for run in runs:
         try:
-            _compare(p, run, told)
+            compare(p, run, told)
         except (UnreadableRun, UnknownId) as error:
             logger.warning("%s", error, extra={"action": "readback"})
         except StagingError as error:
@@ -136,23 +146,23 @@ def answer_for_shared(p: Pass) -> None:
     kill_here("after-readback")
 
 
-def _read_back(p: Pass, runs: Iterable[RunId]) -> None:
-    told = listing.listed(p)
-    listed = {_run_of(token) for token in told.tokens}
+def _read_back(p: Pass, runs: Iterable[RunId], told: Listing) -> None:
+    listed = {run_of(token) for token in told.tokens}
     for run in runs:
         try:
-            if run not in listed and p.ledger.run(run).state is RunState.ACCEPTED:
+            state = p.ledger.run(run).state
+            if state.is_final or (run not in listed and state is RunState.ACCEPTED):
                 continue
             p.ledger.doubt(p.name, run, read=False)
-            _compare(p, run, told)
+            compare(p, run, told)
         except (UnreadableRun, UnknownId) as error:
             logger.warning("%s", error, extra={"action": "readback"})
         except StagingError as error:
             say(p, run, f"waits: {error}")
 
 
-def _compare(p: Pass, run: RunId, told: Listing) -> int:
-    """Restore a run, and note that this was done."""
+def compare(p: Pass, run: RunId, told: Listing) -> int:
+    """Restore a run from what the scheduler told of it and its files, and note that this was done."""
     restored = _restore(p, p.layout(run), told)
     p.ledger.doubt(p.name, run, read=True)
     return restored
@@ -164,12 +174,13 @@ def _restore(p: Pass, layout: Layout, told: Listing) -> int:
     # nobody knows any more by which claim they came here
     claim = p.ledger.new_claim(layout.run) if owners and p.header(layout.run).is_shared else 0
     restored = 0
-    for page in _pages(p, layout.run, {key.job for key in owners}):
+    last = {key.job: key.attempt for key in sorted(owners)}
+    for page in _pages(p, layout.run, set(last)):
         changes = [
             change
             for job, record in page
-            if (owner := owners.get(AttemptKey(job, record.attempt))) is not None
-            for change in _adopted(p, job, record, owner, claim)
+            if last[job] >= record.attempt
+            for change in _climbed(p, job, record, owners, last[job], claim)
         ]
         restored += p.change(layout.run, changes)
     if restored:
@@ -188,7 +199,7 @@ def _restore(p: Pass, layout: Layout, told: Listing) -> int:
 
 def _listed(p: Pass, layout: Layout, told: Listing) -> Owners:
     """Return the attempts whose tokens the scheduler lists."""
-    tokens = {token: ids for token, ids in told.tokens.items() if _run_of(token) == layout.run}
+    tokens = {token: ids for token, ids in told.tokens.items() if run_of(token) == layout.run}
     lists = p.read([layout.list(token) for token in tokens])
     owners: Owners = {}
     for token, ids in tokens.items():
@@ -230,6 +241,22 @@ def _pages(p: Pass, run: RunId, jobs: set[int]) -> Iterator[list[tuple[int, JobR
         wanted = [job for job in wanted if job > end]
 
 
+def _climbed(
+    p: Pass, job: int, record: JobRecord, owners: Owners, last: int, claim: int
+) -> list[Change]:
+    """Return the steps of a pending job to its last attempt that the cluster knows of."""
+    changes: list[Change] = []
+    for attempt in range(record.attempt, last):
+        owner = owners.get(AttemptKey(job, attempt))
+        # an attempt that a job claimed was a try; it is over, or there would be no later one
+        tried = owner is not None and not isinstance(owner, WorkerClaim)
+        mine = replace(record, attempt=attempt, tries=record.tries + tried)
+        passed = _adopted(p, job, replace(record, attempt=attempt), WorkerClaim(""), claim)
+        record = replace(pending_again(mine, now=p.clock(), reason=""), since=p.clock())
+        changes += [passed[0], replace(passed[1], record=record)]
+    return [*changes, *_adopted(p, job, record, owners[AttemptKey(job, last)], claim)]
+
+
 def _adopted(
     p: Pass, job: int, record: JobRecord, owner: SchedulerId | WorkerClaim, claim: int
 ) -> tuple[Change, Change]:
@@ -253,8 +280,8 @@ def _adopted(
     return first, Change(job=job, was=was, record=then, due=now, place=out.place)
 
 
-def _run_of(token: Token) -> RunId | None:
-    """Read `jf.<run>.<digest>`."""
+def run_of(token: Token) -> RunId | None:
+    """Return whose token `jf.<run>.<digest>` is; None if it is none of ours."""
     if not token.startswith(MARK):
         return None
     return RunId(token.removeprefix(MARK).rpartition(".")[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.killpoints import kill_here
 from jobferry_common.states import ResultsState, RunState
 from jobferry_worker.reconcile.root import see_root
+from jobferry_worker.transfer import tracing
 from jobferry_worker.transfer.claimed import files_of, is_over, results_at
 from jobferry_worker.transfer.common import collect_common
 from jobferry_worker.transfer.holding import held
@@ -38,10 +39,11 @@ def deliver(move: Move) -> None:
         kill_here("after-delivered")
         logger.info("The results of %s are delivered.", move.run, extra={"action": "delivered"})
         record = move.record()
-    if results_at(move.ledger, move.run, move.at) is ResultsState.DELIVERED and _is_to_be_cleaned(
-        move, record
-    ):
-        _remove(move)
+    if results_at(move.ledger, move.run, move.at) is ResultsState.DELIVERED:
+        if _is_to_be_cleaned(move, record):
+            _remove(move)
+        else:
+            tracing.over(move)
     move.ledger.collected(move.run, (), at=move.at)
 
 
@@ -89,6 +91,7 @@ def _is_to_be_cleaned(move: Move, record: RunRecord) -> bool:
 
 def _remove(move: Move) -> None:
     see_root(move.ledger, move.cluster)
+    tracing.gone(move)
     move.staging.clean(move.layout)
     kill_here("after-removed")
     move.note_results(ResultsState.CLEANED)

@@ -15,6 +15,7 @@ from jobferry_common.ledger.records import Change
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile.root import see_root
 from jobferry_worker.staging.local import source_must_exist
+from jobferry_worker.transfer import tracing
 from jobferry_worker.transfer.claimed import files_of, rest_from, stage_claimed
 from jobferry_worker.transfer.holding import held
 from jobferry_worker.transfer.move import Move, explained
@@ -58,26 +59,41 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
         with explained(ledger, run):
             move = Move(ledger, cluster, run, renew)
             try:
-                if move.header.in_place:  # nothing is made where the producer's directory is not
-                    source_must_exist(move.header)
-                cluster.host.make_directories(move.layout.directories)
-                kill_here("after-directories")
-                if move.at is not None:
-                    stage_claimed(ledger, cluster, run, move.way, move.staging, renew)
-                    return
-                move.staging.stage(move.header, _renewing(move), move.layout)
-                kill_here("after-brought")
-                write_marks(ledger, cluster.host, move.header, move.layout, renew)
-                see_root(ledger, cluster)
+                brought = _bring(move)
             except StagingError as error:
                 if not _is_final(error, move, settings):
                     _leave_to_others(error, move, settings)
                     raise
                 _fail(move, error)
                 return
+        if not brought:
+            return
         ledger.change_run(run, staged=True)
         kill_here("after-staged")
         logger.info("The files of %s are at %s.", run, cluster.name, extra={"action": "staged"})
+
+
+def _bring(move: Move) -> bool:
+    """Bring the files; True once those of all jobs are there, and nobody else sees to that."""
+    if move.header.in_place:  # nothing is made where the producer's directory is not
+        source_must_exist(move.header)
+    host = move.cluster.host
+    host.make_directories(move.layout.directories)
+    kill_here("after-directories")
+    trace = tracing.begin(move)
+    if trace is None:
+        return False
+    if move.at is not None:
+        stage_claimed(move.ledger, move.cluster, move.run, move.way, move.staging, move.renew)
+        return False
+    # a broker may have forgotten that they are there: nothing is brought under jobs that run
+    if move.header.in_place or not trace.staged:
+        move.staging.stage(move.header, _renewing(move), move.layout)
+        kill_here("after-brought")
+        write_marks(move.ledger, host, move.header, move.layout, move.renew)
+        see_root(move.ledger, move.cluster)
+        tracing.staged(move)
+    return True
 
 
 def _renewing(move: Move) -> Iterator[Page]:

@@ -1,12 +1,14 @@
 -- Accepts a submission: one transaction.
 -- ARGV: submission, nonce, reuse, resumed, pieces, now, owner, destination, cluster, name, tasks, jobs, taken, finished,
---       partly, in_place, profile, marks…
--- Answers a word and a run: new | attached | active | busy | resume | gone.
+--       partly, in_place, profile, forced, marks…
+-- Answers a word and a run: new | attached | active | busy | resume | gone | known.
+-- forced: the number of a run that was lost and is put back, 0 for the next one. It is known if it is there.
 -- The same submission of another owner, or from another directory, is another run: it neither attaches nor resumes.
 local submission, nonce, reuse, resumed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local pieces, now, owner, destination, cluster = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local name, tasks, jobs, taken, finished = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
-local partly, in_place, profile, first_mark = tonumber(ARGV[15]), ARGV[16], ARGV[17], 18
+local partly, in_place, profile, forced = tonumber(ARGV[15]), ARGV[16], ARGV[17], tonumber(ARGV[18])
+local first_mark = 19
 local UNREACHED = 300 -- seconds without a pass over a cluster; see `_UNREACHED_MINUTES`
 
 -- Somebody wished the end of a run, and its cluster cannot be reached. Nothing more of it is submitted; where tasks
@@ -43,7 +45,13 @@ cluster = goes[1]
 local number = tonumber(redis.call('HGET', key('submissions'), submission) or '0')
 local last = redis.call('HGET', key('destinations'), destination) or ''
 local old = redis.call('HMGET', key('run', last), 'state', 'nonce', 'n:finished')
-if old[1] and old[2] == nonce then return {'new', last} end
+if forced > 0 then
+  last = submission .. '-' .. forced
+  if redis.call('EXISTS', key('run', last)) == 1 then return {'known', last} end
+  old = {false, false, false}
+elseif old[1] and old[2] == nonce then
+  return {'new', last}
+end
 if old[1] and not is_final(old[1]) then
   if reuse ~= '1' then return {'active', last} end
   return {'attached', last}
@@ -59,7 +67,9 @@ for start = first_mark, #ARGV, 1000 do
   for _, holder in ipairs(holders) do
     if holder and not seen[holder] then
       seen[holder] = true
-      if occupies(holder, destination) then
+      -- that an earlier run of its own ended is perhaps yet to be read, when both are put back
+      local own = forced > 0 and redis.call('HGET', key('run', holder), 'destination') == destination
+      if not own and occupies(holder, destination) then
         for _, one in ipairs(with_siblings(holder)) do
           if not is_given_up(one) then return {'busy', one} end
           displaced[#displaced + 1] = one
@@ -74,10 +84,11 @@ if redis.call('HLEN', pages) ~= pieces then return {'gone', ''} end
 if redis.call('HLEN', records) ~= finished then return {'gone', ''} end
 if redis.call('HLEN', parts) ~= partly then return {'gone', ''} end
 
-local run = submission .. '-' .. (number + 1)
+local own = forced > 0 and forced or number + 1
+local run = submission .. '-' .. own
 local turn = redis.call('INCR', key('turn'))
-redis.call('HSET', key('submissions'), submission, number + 1)
-redis.call('HSET', key('destinations'), destination, run)
+redis.call('HSET', key('submissions'), submission, math.max(number, own))
+if own > number then redis.call('HSET', key('destinations'), destination, run) end
 redis.call('RENAME', pages, key('run', run, 'pages'))
 redis.call('PERSIST', key('run', run, 'pages'))
 if finished > 0 then
@@ -92,7 +103,7 @@ redis.call('HSET', key('run', run), 'state', 'accepted', 'results', 'remote', 'o
   'cluster', cluster, 'name', name, 'tasks', tasks, 'jobs', jobs, 'accepted', now, 'nonce', nonce,
   'turn', turn, 'first', turn, 'taken', taken, 'resumes', tonumber(taken) > 0 and resumed or '',
   'in_place', in_place, 'targets', goes[2], 'requires', goes[3], 'priority', goes[5],
-  'born', goes[6] == '1' and '' or server(),
+  'born', (forced > 0 or goes[6] == '1') and 'before' or server(), 'schema', VERSION,
   'fresh', 0, 'n:pending', jobs - finished, 'n:finished', finished)
 for _, holder in ipairs(displaced) do redis.call('HSET', key('run', holder), 'displaced', run) end
 for start = first_mark, #ARGV, 1000 do
