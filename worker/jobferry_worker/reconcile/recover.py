@@ -20,6 +20,7 @@ from jobferry_common.errors import Conflict, JobferryError
 from jobferry_common.files import NewFile
 from jobferry_common.messages import checkup_key
 from jobferry_common.names import RunId, run_id, submission_of
+from jobferry_common.schedulers.base import Phase
 from jobferry_common.scripts.layout import spool, traces
 from jobferry_common.states import RunState
 from jobferry_worker.reconcile import finding, listing, readback
@@ -242,7 +243,8 @@ def _link_spools(p: Pass, ledgers: Iterable[str]) -> None:
 
 
 def _strangers(told: Listing, traced: list[Trace]) -> list[tuple[str, str]]:
-    """Return the runs of which the scheduler has jobs, and the cluster nothing else."""
-    runs = {run for token in told.tokens if (run := readback.run_of(token))}
+    """Return the runs of which the scheduler has jobs that did not end, and the cluster nothing else."""
+    alive = {job.token for job in told.jobs.values() if job.phase is not Phase.ENDED}
+    runs = {run for token in alive if (run := readback.run_of(token))}
     what = "its jobs are at the scheduler, and nothing else is known of it: they are left alone"
     return [(run, what) for run in sorted(runs - {trace.run for trace in traced})]
