@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jobferry_common.names import SubmissionId
+from jobferry_common.versions import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,7 +90,7 @@ class Header:
     #: how its files travel where the worker does not see `source`: a `depot.ticket.Ticket`, dumped
     depot: Mapping[str, str] | None = None
     tasks: int
-    schema: int = 1
+    schema: int = VERSION
 
     @property
     def is_shared(self) -> bool:

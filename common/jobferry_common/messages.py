@@ -28,6 +28,8 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
+from jobferry_common.versions import VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -68,6 +70,9 @@ STACK_CLIENT: Final = "jobferry-stack"
 PARENT_VARIABLE: Final = "JOBFERRY_STACK_PARENT"
 #: a worker or beat that was not heard of for so long is gone
 SIGN_OF_LIFE_SECONDS: Final = 30
+
+#: the header of a message that holds its version; one without it is of the first
+VERSION_HEADER: Final = "jobferry_version"
 
 _QUEUE: Final = "jobferry."
 _DATA: Final = ".data"
@@ -114,7 +119,7 @@ def queue_key(settings: Settings, queue: str) -> str:
     return f"{key_prefix(settings)}{queue}"
 
 
-def message(task: str, args: Sequence[str], queue: str) -> str:
+def message(task: str, args: Sequence[str], queue: str, *, version: object = VERSION) -> str:
     """Return one task message as kombu's Redis transport stores it."""
     id_ = str(uuid.uuid4())
     body = json.dumps([list(args), {}, dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))])
@@ -123,7 +128,7 @@ def message(task: str, args: Sequence[str], queue: str) -> str:
             "body": base64.b64encode(body.encode()).decode(),
             "content-encoding": "utf-8",
             "content-type": "application/json",
-            "headers": _headers(task, args, id_),
+            "headers": {**_headers(task, args, id_), VERSION_HEADER: version},
             "properties": {
                 "correlation_id": id_,
                 "delivery_mode": 2,

@@ -29,7 +29,7 @@ from jobferry_common.errors import BrokerUnreachable, Conflict, UnknownId
 from jobferry_common.events import EventStream
 from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.ledger import Ledger
-from jobferry_common.messages import hint, is_inline, send, worker_of
+from jobferry_common.messages import hint, is_inline, queue_key, send, worker_of
 from jobferry_common.names import RunId
 from jobferry_common.settings import load_settings
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jobferry_common.errors import JobferryError
     from jobferry_common.events import Event
     from jobferry_common.ledger.records import Accepted, RunRecord
+    from jobferry_common.ledger.setting_aside import Aside
     from jobferry_common.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -119,8 +120,14 @@ class Client:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The state of record."""
-        return Ledger(self.redis, prefix=self.settings.prefix)
+        """The state of record.
+
+        Raises:
+            NewerVersion: a newer jobferry has it.
+        """
+        ledger = Ledger(self.redis, prefix=self.settings.prefix)
+        ledger.check_version()
+        return ledger
 
     @cached_property
     def _stream(self) -> EventStream:
@@ -257,6 +264,22 @@ class Client:
             raise Conflict(msg)
         self.ledger.forget_cluster(name)
         self._served = set()
+
+    def put_back(self, name: str) -> Aside:
+        """Have what was set aside tried again: a run is looked at, a message goes to its queue.
+
+        Raises:
+            UnknownId: nothing of that name was set aside.
+        """
+        with guarded(self.shown):
+            found = self.ledger.put_back(name)
+            if found.is_message:
+                self.redis.lpush(queue_key(self.settings, found.where), found.payload)
+            else:
+                for key in self.redis.scan_iter(f"{self.settings.prefix}tried:*:{found.id}"):
+                    self.redis.delete(key)
+                self.hint(found.where)
+        return found
 
     def why_waiting(self, record: RunRecord) -> str:
         """Return why a run does not go on, if its cluster is the reason."""

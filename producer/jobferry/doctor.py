@@ -95,7 +95,10 @@ def _broker(settings: Settings, url: str) -> Iterator[Finding]:
             try:
                 yield Finding(ok=True, name="broker", what=f"{shown} answers.")
                 yield from _server(redis)
+                ledger = Ledger(redis, settings.prefix)
+                ledger.check_version()
                 yield from _services(settings, redis)
+                yield from _set_aside(ledger)
                 yield from _depot(settings, redis)
             finally:
                 redis.close()
@@ -149,6 +152,17 @@ def _services(settings: Settings, redis: Redis) -> Iterator[Finding]:
             yield _worker(settings, redis, name)
         if name in records:
             yield from _cluster(records[name])
+
+
+def _set_aside(ledger: Ledger) -> Iterator[Finding]:
+    for one in ledger.aside():
+        what = f"message of {one.where}" if one.is_message else f"run {one.id}"
+        yield Finding(
+            ok=False,
+            name=f"set aside: {what}",
+            what=f"{one.why}.",
+            next_step=f"Once that is mended, have it tried again: `jobferry putback {one.id}`.",
+        )
 
 
 def _depot(settings: Settings, redis: Redis) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def watched(redis: Redis, settings: Settings, work: tuple[str, ...]) -> Iterator
     tried, rest = int(redis.incr(key)), settings.timings.poison_seconds
     if tried > DEATHS:
         msg = (
-            f"{' '.join(work)}: ended its worker {DEATHS} times in a row and rests for "
+            f"{' '.join(work)}: ended its worker {DEATHS} times in a row and is left alone, a cluster for "
             f"{rest / 60:.3g} minutes; see the worker's log, then `jobferry doctor`"
         )
         raise Poisonous(msg)

@@ -19,7 +19,7 @@ from jobferry_common.killpoints import kill_here
 from jobferry_common.scripts.layout import spool
 from jobferry_worker import transfer
 from jobferry_worker.cluster import open_cluster
-from jobferry_worker.poison import watched
+from jobferry_worker.poison import Poisonous, watched
 from jobferry_worker.reconcile.advance import advance
 from jobferry_worker.turns import Turn
 from jobferry_worker.watch import Rhythm, Watch
@@ -99,6 +99,10 @@ class Served:
 
     def move(self, task: str, run: RunId) -> bool:
         """Stage or collect a run now; False when somebody else is at it, or it failed."""
+        ledger = self._service.ledger
+        ledger.check_version()
+        if run in ledger.runs_aside():
+            return False
         moves, at = self._service.moves, self._at(run)
         if not moves.begin(task, run, at=at):
             return False
@@ -108,8 +112,16 @@ class Served:
             with watched(self._service.redis, self._service.settings, (task, self.name, run)):
                 self._transfer(task, run)
             rest = 0.0
+        except Poisonous as error:
+            ledger.set_aside(run, self.name, str(error))
+            raise
         except JobferryError as error:
             why = str(error)
+            raise
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            ledger.blame(run, self.name, f"{task}: {type(error).__name__}: {error}")
             raise
         finally:
             moves.end(task, run, rest_seconds=rest, why=why, at=at)

@@ -13,14 +13,18 @@ Each may come twice, late or never.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common import messages
-from jobferry_common.errors import UnknownId
+from jobferry_common.errors import NewerVersion, UnknownId
 from jobferry_common.names import RunId
+from jobferry_common.versions import known
 from jobferry_worker import checkup, service
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
 
 logger: Final = logging.getLogger(__name__)
@@ -76,11 +80,30 @@ def test_cluster(cluster: str, ticket: str) -> None:
     checkup.walk(service.current(), cluster, ticket)
 
 
+@cache
+def _of_known_version(work: Callable[[str, str], None] | Callable[[str], None]) -> Any:  # noqa: ANN401
+    """Do the work of a message, unless a newer jobferry sent it: that one is set aside as it is."""
+
+    @wraps(work)
+    def careful(task: Any, *args: str) -> None:  # noqa: ANN401 - Celery's
+        version = task.request.get(messages.VERSION_HEADER)
+        try:
+            known(f"a message {task.name} {' '.join(args)}", version)
+        except NewerVersion as error:
+            queue = messages.queue_for(task.name, args[0])
+            text = messages.message(task.name, args, queue, version=version)
+            service.current().ledger.keep_message(queue, text, str(error))
+            return
+        work(*args)
+
+    return careful
+
+
 def register(app: Celery) -> None:
     """Make the tasks known to an application under their names."""
-    app.task(name=messages.ADVANCE)(advance)
-    app.task(name=messages.STAGE)(stage)
-    app.task(name=messages.COLLECT)(collect)
-    app.task(name=messages.CLEAN)(clean)
-    app.task(name=messages.CANCEL)(cancel)
-    app.task(name=messages.TEST_CLUSTER)(test_cluster)
+    app.task(name=messages.ADVANCE, bind=True)(_of_known_version(advance))
+    app.task(name=messages.STAGE, bind=True)(_of_known_version(stage))
+    app.task(name=messages.COLLECT, bind=True)(_of_known_version(collect))
+    app.task(name=messages.CLEAN, bind=True)(_of_known_version(clean))
+    app.task(name=messages.CANCEL, bind=True)(_of_known_version(cancel))
+    app.task(name=messages.TEST_CLUSTER, bind=True)(_of_known_version(test_cluster))

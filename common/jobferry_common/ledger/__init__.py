@@ -9,6 +9,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 
 | key | type | meaning |
 |---|---|---|
+| `version` | string | of all of this, see `versions.py`; a newer one is refused and left untouched |
 | `id` | string | the ledger's own id: it names the spool on the clusters |
 | `submissions` | hash | submission → number of its last run; stays when runs are cleaned, so that no token returns |
 | `destinations` | hash | digest of submission, owner and directory → its last run: what is attached to, and resumed |
@@ -51,11 +52,13 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `flight:<cluster>` | set | `<run>/<job>` of each job that its scheduler has or may have |
 | `tokens:<cluster>` | hash | token → `run\|fence\|single\|job.attempt,…`: the frozen list of one submit command |
 | `left:<cluster>` | hash | token → how many of its jobs are still in flight; at 0 the token is forgotten |
+| `aside` | hash | what was set aside because it makes workers fail: a run, or a message → where, why, when |
+| `blamed:<run>` | string | how often in a row a run made a pass fail; expires |
 | `clusters` | set | names of the clusters that were announced |
 | `cluster:<cluster>` | hash | what its worker says of it |
 | `profile:<cluster>` | string | profile of an inline machine; goes with its last run |
 | `inline:<cluster>` | set | the runs that need this profile |
-| `accounts` | hash | `cluster/<cluster>` → the broker's run id when read back; `root of …`, `scheduler of …` → its id; `recover …` → who wants it |
+| `accounts` | hash | `cluster/<cluster>` → the broker's id when read back; `root of …`, `scheduler of …`, `recover …` |
 | `lease:<name>` | hash | holder, number, broker; expires by itself. `cluster/<cluster>`: the right to act there |
 | `fences` | string | counter of leases; only grows |
 | `depot:<depot>:refs` | hash | digest → how many holders need the object |

@@ -18,6 +18,7 @@ from jobferry_common.ledger.abandoning import AbandonPart
 from jobferry_common.ledger.clusters import ClustersPart
 from jobferry_common.ledger.leases import LeasesPart
 from jobferry_common.ledger.recovering import RecoverPart
+from jobferry_common.ledger.setting_aside import AsidePart
 from jobferry_common.ledger.specs import new_memory
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-class Ledger(RecoverPart, AbandonPart, ClustersPart, LeasesPart):
+class Ledger(RecoverPart, AbandonPart, ClustersPart, LeasesPart, AsidePart):
     """All state of jobferry. Threads may share one."""
 
     def __init__(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common.document import Header, Policy, TaskSpec
 from jobferry_common.models.resources import Resources
+from jobferry_common.versions import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -75,8 +76,9 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(data: bytes) -> Header:
-    """Read what `pack_header` wrote."""
+    """Read what `pack_header` wrote; raises `NewerVersion` for what a newer jobferry wrote."""
     plain = _unpack(data)
+    known(f"a document of submission {plain.get('submission')}", plain.get("schema"))
     plain["resources"] = Resources.model_validate_json(json.dumps(plain["resources"]))
     plain["policy"] = Policy(**plain["policy"])
     for name in _TUPLES:

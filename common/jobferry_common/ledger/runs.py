@@ -17,6 +17,7 @@ from jobferry_common.ledger.specs import SpecsPart, unknown_run
 from jobferry_common.ledger.store import fence_arguments
 from jobferry_common.names import ClusterName, RunId, run_id, submission_of
 from jobferry_common.states import JobState, ResultsState, RunState
+from jobferry_common.versions import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +35,7 @@ _FIELDS: Final = (
         "priority",
         "held",
         "refused",
+        "schema",
     ),
     *_COUNTS,
 )
@@ -50,6 +52,7 @@ class RunsPart(SpecsPart):
 
         Raises:
             UnknownId: the ledger does not hold it, or it cannot be read.
+            NewerVersion: a newer jobferry accepted it.
         """
         found = self._records([run])
         if not found:
@@ -195,12 +198,13 @@ class RunsPart(SpecsPart):
         found: list[RunRecord] = []
         for run, row in zip(names, rows, strict=True):
             if row["state"]:
-                with passed_over(self.key("run", run)):
+                with passed_over(self.key("run", run), newer=True):
                     found.append(_record(run, row))
         return found
 
     def _refuse_garbled(self, run: RunId) -> None:
         key = self.key("run", run)
+        known(f"run {run}", self.ask("HGET", key, "schema"))
         if self.ask("EXISTS", key):
             msg = (
                 f"the record of run {run} in the ledger ({key}) cannot be read: expected what jobferry wrote there. "
@@ -216,6 +220,7 @@ class RunsPart(SpecsPart):
 
 
 def _record(run: RunId, row: Mapping[str, Any]) -> RunRecord:
+    known(f"run {run}", row["schema"])
     return RunRecord(
         id=run,
         submission=submission_of(run),

@@ -48,6 +48,7 @@ app.command(context_settings=_FURTHER)(serve.worker)
 app.command(context_settings=_FURTHER)(serve.beat)
 app.command(context_settings=_FURTHER)(serve.flower)
 app.command()(stack.doctor)
+app.command()(stack.putback)
 app.command()(stack.config)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,6 +56,22 @@ def doctor(*, json: Json = False) -> None:
         print_json([fields(finding, "ok", "name", "what", "next_step") for finding in findings])
     if code := max((finding.exit_code for finding in findings if not finding.ok), default=0):
         raise typer.Exit(code)
+
+
+def putback(
+    name: Annotated[str, typer.Argument(metavar="ID", help="What `jobferry doctor` calls it.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Have a run or a message that was set aside tried again, because it made workers fail."""
+    from jobferry.client import connect
+
+    with connect() as client:
+        found = client.put_back(name)
+    if json:
+        print_json(fields(found, "id", "where", "why", "at"))
+    else:
+        note(f"{found.id} is tried again at {found.where}; it had been set aside: {found.why}")
 
 
 def config(*, json: Json = False) -> None:

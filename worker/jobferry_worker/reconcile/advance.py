@@ -27,13 +27,13 @@ from jobferry_common.ledger.records import ClusterRecord
 from jobferry_worker.reconcile import health
 from jobferry_worker.reconcile.actions import MakeClaims
 from jobferry_worker.reconcile.apply import apply, claim
+from jobferry_worker.reconcile.culprits import plan_around
 from jobferry_worker.reconcile.finding import mark_wished_ends
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.lease import Lease, holder
 from jobferry_worker.reconcile.mass import mass_vanishing
 from jobferry_worker.reconcile.observe import observe
 from jobferry_worker.reconcile.passes import Pass
-from jobferry_worker.reconcile.plan import plan
 from jobferry_worker.reconcile.quiet import Quiet
 from jobferry_worker.reconcile.readback import answer_for_shared, read_back
 from jobferry_worker.reconcile.recover import (
@@ -97,7 +97,9 @@ def advance(
 
     Raises:
         BrokerUnreachable: the broker does not answer. Everything else that fails is noted on the cluster.
+        NewerVersion: the ledger is a newer jobferry's; nothing was written.
     """
+    ledger.check_version()
     record, began = _record(ledger, cluster), clock()
     rest = health.is_resting(record, began, settings.timings)
     if rest and not ledger.cancel_wishes(cluster.name):
@@ -115,6 +117,7 @@ def advance(
             steady=steady or clock,
             lease=lease,
             ledger_id=ledger.id,
+            left_alone=set(ledger.runs_aside()),
         )
         return _guarded(p, record, rest, began)
 
@@ -195,15 +198,14 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
 def _answered(p: Pass, s: Snapshot) -> tuple[Snapshot, tuple[Action, ...]]:
     """Ask whom the plan must know of, until it can go on without questions."""
     for _ in range(_QUESTIONS):
-        planned = plan(s)
+        s, planned = plan_around(p, s)
         match planned:
             case (MakeClaims(tries=tries),):
                 owners, silent = claim(p, tries)
                 s = replace(s, claims={**s.claims, **owners}, silent={*s.silent, *silent})
             case _:
                 return s, planned
-    s = replace(s, look=None)
-    return s, plan(s)
+    return plan_around(p, replace(s, look=None))
 
 
 def _round(p: Pass, s: Snapshot, planned: tuple[Action, ...]) -> bool:
@@ -220,7 +222,7 @@ def _round(p: Pass, s: Snapshot, planned: tuple[Action, ...]) -> bool:
 def _quiet_report(p: Pass, quiet: Quiet) -> Report:
     return Report(
         next_look=_next_look(p, quiet.out, short_of_commands=False),
-        collect=tuple(p.ledger.collectable(p.name)),
+        collect=tuple(p.mine(p.ledger.collectable(p.name))),
         out=quiet.out,
     )
 
@@ -236,7 +238,7 @@ def _report(p: Pass, s: Snapshot) -> Report:
         if p.changed > before
         else _next_look(p, out, short_of_commands=short, paused=s.paused),
         stage=stage,
-        collect=tuple(p.ledger.collectable(p.name)),
+        collect=tuple(p.mine(p.ledger.collectable(p.name))),
         changed=p.changed,
         others=tuple(sorted(p.others)),
         out=out,

@@ -18,7 +18,7 @@ from jobferry_common.states import JobState
 from jobferry_worker.reconcile import actions, health, readback
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.moves import told_by
-from jobferry_worker.reconcile.passes import CORRUPT, UnreadableRun
+from jobferry_worker.reconcile.passes import CORRUPT, EXPECTED, UnreadableRun
 from jobferry_worker.reconcile.sharing import claim_jobs
 from jobferry_worker.reconcile.singly import all_or_singly
 from jobferry_worker.reconcile.submit import submit
@@ -48,7 +48,17 @@ def apply(p: Pass, planned: Iterable[Action]) -> None:
         HostUnreachable, SchedulerError, StagingError: the cluster fails; the next pass goes on from what it sees.
     """
     for action in planned:
-        _EFFECTS[type(action)](p, action)
+        run: RunId | None = getattr(action, "run", None)
+        if run in p.left_alone:
+            continue
+        try:
+            _EFFECTS[type(action)](p, action)
+        except EXPECTED:
+            raise
+        except Exception as error:
+            if run is None:
+                raise
+            p.blame(run, error)
 
 
 def claim(

@@ -61,6 +61,8 @@ class Memory(MemoryOfOthers):
         self.numbered: set[RunId] = set()
         #: runs whose wished end stands on the cluster
         self.marked: set[RunId] = set()
+        #: runs that were asked about → False where a newer jobferry accepted them
+        self.versions: dict[RunId, bool] = {}
         #: `time.monotonic()` when old notes were removed there
         self.tidied = -1e9
         #: where the next round begins among the runs that are to be judged
@@ -91,6 +93,7 @@ class Memory(MemoryOfOthers):
         for runs in (self.checked, self.numbered, self.marked, self.commons, self.joined):
             runs.clear()
         self._headers.clear()
+        self.versions.clear()
         self.told_all = ""
         self.quiet = None
 
@@ -138,6 +141,7 @@ class Memory(MemoryOfOthers):
         self.holds = {run: hold for run, hold in self.holds.items() if run in open_runs}
         self.told = {key: at for key, at in self.told.items() if key.run in open_runs}
         self.provisional = {key for key in self.provisional if key.run in open_runs}
+        self.versions = {r: known for r, known in self.versions.items() if r in open_runs}
         self.unstageable = {r: rest for r, rest in self.unstageable.items() if r in open_runs}
         for runs in (self.checked, self.complained, self.commons, self.numbered, self.marked):
             runs.intersection_update(open_runs)
@@ -145,7 +149,8 @@ class Memory(MemoryOfOthers):
     @property
     def size(self) -> int:
         """How much may be forgotten once its runs have ended."""
-        return len(self.holds) + len(self.told) + len(self.checked) + len(self.provisional)
+        of_runs = (self.holds, self.checked, self.numbered, self.marked, self.versions)
+        return sum(map(len, of_runs)) + len(self.told) + len(self.provisional)
 
     def header(self, run: RunId) -> Header | None:
         """Return a header that was read lately."""

@@ -16,7 +16,7 @@ from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import listing
 from jobferry_worker.reconcile.actions import Try
-from jobferry_worker.reconcile.passes import UnreadableRun
+from jobferry_worker.reconcile.passes import EXPECTED, UnreadableRun
 from jobferry_worker.reconcile.singly import all_or_singly
 from jobferry_worker.reconcile.snapshot import OUT, Limits, RunView, Snapshot, try_of
 
@@ -46,7 +46,7 @@ _HINTS: Final = 5000
 
 def observe(p: Pass, record: ClusterRecord) -> Snapshot:
     """Return what ledger and cluster show now; the scheduler is asked only when that is due."""
-    flight = tuple(p.ledger.flight(p.name))
+    flight = _mine(p, p.ledger.flight(p.name))
     hints, strange = _hints(p)
     judged = _judged(p)
     limits = limits_of(p, flight)
@@ -86,6 +86,13 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
     )
 
 
+def _mine(p: Pass, flight: Iterable[JobInFlight]) -> tuple[JobInFlight, ...]:
+    """Return the jobs of runs that are not left alone."""
+    jobs = tuple(flight)
+    may = set(p.mine(dict.fromkeys(job.key.run for job in jobs)))
+    return tuple(job for job in jobs if job.key.run in may)
+
+
 def limits_of(p: Pass, flight: Collection[JobInFlight]) -> Limits:
     """Return how much may be submitted now."""
     profile = p.cluster.profile
@@ -118,7 +125,8 @@ def _hints(p: Pass) -> tuple[dict[Try, str], tuple[str, ...]]:
 
 def _judged(p: Pass) -> tuple[RunId, ...]:
     """Return the runs to be judged; when there are too many for a round, others come with the next."""
-    runs = tuple(dict.fromkeys([*p.ledger.cancel_wishes(p.name), *p.ledger.to_judge(p.name)]))
+    wished = dict.fromkeys([*p.ledger.cancel_wishes(p.name), *p.ledger.to_judge(p.name)])
+    runs = tuple(p.mine(wished))
     if len(runs) <= _JUDGED:
         return runs
     start = p.memory.judged % len(runs)
@@ -138,7 +146,7 @@ def _due(p: Pass, limits: Limits) -> Due:
     more = min(most, limits.batch // max(large, 1))
     if large and more > few:
         found |= p.ledger.due(p.name, now=p.clock(), runs=_DUE_RUNS, per_run=more)
-    return tuple((run, tuple(jobs)) for run, jobs in found.items())
+    return tuple((run, tuple(found[run])) for run in p.mine(found))
 
 
 def _is_hinted(p: Pass, job: JobInFlight, hints: Collection[Try]) -> bool:
@@ -193,4 +201,8 @@ def _views(p: Pass, runs: Iterable[RunId], broken: dict[RunId, str]) -> dict[Run
             broken[run] = str(error)
         except UnknownId:
             logger.warning("Run %s is gone from the ledger.", run, extra={"action": "observe"})
+        except EXPECTED:
+            raise
+        except Exception as error:  # noqa: BLE001 - one run must not stop the others
+            p.blame(run, error)
     return found

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from redis.exceptions import RedisError
+
 from jobferry_common.errors import BrokerUnreachable, JobferryError, StagingError
 from jobferry_common.scripts.layout import Layout, spool
 from jobferry_worker.reconcile.snapshot import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jobferry_common.document import Header
     from jobferry_common.files import NewFile
@@ -43,6 +45,10 @@ _LATE_SECONDS: Final = 10.0
 _PIECE: Final = 500
 
 
+#: what any pass may meet; everything else is the fault of somebody, perhaps of one run
+EXPECTED: Final = (JobferryError, RedisError, OSError)
+
+
 class UnreadableRun(JobferryError):  # noqa: N818 - reads better than ...Error
     """The document of a run cannot be read: this run fails, others do not notice."""
 
@@ -63,6 +69,8 @@ class Pass:
     #: clusters that have something to do by what this pass did: a run ended of which they have results
     others: set[ClusterName] = field(default_factory=set)
     trouble: JobferryError | None = None  #: the scheduler could not be asked
+    #: runs that this pass leaves alone: they made it fail, or were set aside, or a newer jobferry accepted them
+    left_alone: set[RunId] = field(default_factory=set)
 
     @property
     def name(self) -> ClusterName:
@@ -171,6 +179,29 @@ class Pass:
             done += sum(answers)
         self.changed += done
         return done
+
+    def mine(self, runs: Iterable[RunId]) -> list[RunId]:
+        """Return the runs without those that are left alone."""
+        given = list(runs)
+        known = self.memory.versions
+        for run, why in self.ledger.newer(set(given) - known.keys()).items():
+            known[run] = False
+            logger.warning("%s", why, extra={"action": "newer-version"})
+        known |= {run: True for run in given if run not in known}
+        return [run for run in given if known[run] and run not in self.left_alone]
+
+    def blame(self, run: RunId, error: Exception) -> None:
+        """Leave a run alone for the rest of this pass, which failed for it; after some such passes, for good."""
+        self.left_alone.add(run)
+        why = f"{type(error).__name__}: {error}"
+        aside = self.ledger.blame(run, self.name, why)
+        then = f"; it is set aside: `jobferry putback {run}` once that is mended" if aside else ""
+        logger.error(
+            "Run %s makes passes over %s fail (%s)%s.",
+            *(run, self.name, why, then),
+            exc_info=error,
+            extra={"action": "set-aside" if aside else "blamed"},
+        )
 
     def header(self, run: RunId) -> Header:
         """Return a run's header.

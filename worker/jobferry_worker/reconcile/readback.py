@@ -61,7 +61,7 @@ def read_back(p: Pass, forgotten: Callable[[Pass, Listing], Collection[RunId]]) 
         return
     p.memory.start_anew()
     p.ledger.forget_pages()
-    runs = p.ledger.open_runs(p.name)
+    runs = p.mine(p.ledger.open_runs(p.name))
     if runs or last is not None:
         told = listing.listed(p)
         others = forgotten(p, told)

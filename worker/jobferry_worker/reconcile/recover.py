@@ -81,7 +81,7 @@ def recover_forgotten(p: Pass, told: Listing) -> frozenset[RunId]:
     for trace in lost:
         if p.ledger.last_number(submission_of(trace.run)) < trace.number and not trace.is_over:
             _put_back(p, trace, told, problems)
-    open_here = [(run, here[run]) for run in p.ledger.open_runs(p.name) if run in here]
+    open_here = [(run, here[run]) for run in p.mine(p.ledger.open_runs(p.name)) if run in here]
     others = set()
     for trace in finding.found(p, problems, open_here):
         if p.ledger.identity(trace.run)[0] != trace.nonce:
@@ -245,6 +245,6 @@ def _link_spools(p: Pass, ledgers: Iterable[str]) -> None:
 def _strangers(told: Listing, traced: list[Trace]) -> list[tuple[str, str]]:
     """Return the runs of which the scheduler has jobs that did not end, and the cluster nothing else."""
     alive = {job.token for job in told.jobs.values() if job.phase is not Phase.ENDED}
-    runs = {run for token in alive if (run := readback.run_of(token))}
+    runs = {run for token in alive if token and (run := readback.run_of(token))}
     what = "its jobs are at the scheduler, and nothing else is known of it: they are left alone"
     return [(run, what) for run in sorted(runs - {trace.run for trace in traced})]

@@ -26,7 +26,7 @@ def cancel_unsubmitted(p: Pass) -> None:
     """
     if p.ledger.remembered(p.cluster.lease) not in (None, p.lease.fence.broker):
         return  # the broker may have forgotten that they were submitted
-    for run in p.ledger.cancel_wishes(p.name):
+    for run in p.mine(p.ledger.cancel_wishes(p.name)):
         if p.ledger.doubt_of(p.name, run) is not None:
             continue
         try:

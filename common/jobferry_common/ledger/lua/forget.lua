@@ -21,6 +21,8 @@ redis.call('SREM', key('any'), run)
 redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
   key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'),
   key('run', run, 'done'), key('run', run, 'taken'), key('run', run, 'depot'))
+redis.call('HDEL', key('aside'), run)
+redis.call('UNLINK', key('blamed', run))
 for _, list in ipairs({'runs', 'names', 'open'}) do redis.call('ZREM', key(list), run) end
 redis.call('SREM', key('collect', cluster), run)
 redis.call('SREM', key('inline', cluster), run)
