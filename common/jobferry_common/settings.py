@@ -146,6 +146,9 @@ class Settings(BaseSettings):
     serve_inline: bool = False  #: True: workers serve the inline machines of submissions
     threads: int = Field(default=4, ge=1)  #: of a worker, for passes
     data_threads: int = Field(default=4, ge=1)  #: of a worker, for bulk data
+    keep_days: float = Field(
+        default=30.0, ge=0
+    )  #: of a run that ended, once its results are back; 0: until it is cleaned
     log_level: str = "INFO"
 
     @classmethod
@@ -241,8 +244,7 @@ def load_what_stops() -> tuple[Settings, BadInput | None]:
     given: dict[str, Any] = {}
     with suppress(BadInput):
         given = _read(config_path())
-    with suppress(BadInput):
-        given = _merged(given, _environment())
+    given = _merged(given, _readable_environment())
     kept: dict[str, Any] = {}
     for table in ("stack", "timings"):
         values = given.get(table)
@@ -289,6 +291,17 @@ def _environment() -> dict[str, Any]:
     except SettingsError as error:
         what = f"{error}; expected JSON"
         raise BadInput([Problem("environment", what)]) from None
+
+
+def _readable_environment() -> dict[str, Any]:
+    """Read each variable by itself, and pass over those that cannot be read."""
+    found: dict[str, Any] = {}
+    for name, value in EnvSettingsSource(Settings).env_vars.items():
+        one = EnvSettingsSource(Settings)
+        one.env_vars = {name: value}
+        with suppress(SettingsError):
+            found = _merged(found, one())
+    return found
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

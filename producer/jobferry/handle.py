@@ -177,10 +177,16 @@ class Handle:
         return result_of(self.client, record)
 
     def cancel(self) -> bool:
-        """Wish the run's end; False when it had ended already. Its jobs end shortly after."""
+        """Wish the run's end; False when it had ended already. Its jobs end shortly after.
+
+        A run that nobody ever took up, and whose cluster nobody serves, ends at once.
+        """
         wished = self.client.ledger.wish_cancel(self._run)
         if wished:
-            self.client.hint(*self.status().clusters)
+            clusters = self.status().clusters
+            self.client.hint(*clusters)
+            if not any(map(self.client.worker_of, clusters)):
+                self.client.ledger.end_untouched(self._run)
         return wished
 
     def hold(self) -> bool:

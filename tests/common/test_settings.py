@@ -231,3 +231,15 @@ def test_settings_that_are_right_stop_a_stack_without_a_word(
     monkeypatch.setenv("JOBFERRY_CONFIG", str(config))
     settings, wrong = load_what_stops()
     assert (settings.stack.idle_minutes, wrong) == (3, None)
+
+
+def test_one_variable_that_cannot_be_read_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBFERRY_STACK__DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("JOBFERRY_CLUSTERS", "{no JSON")
+    monkeypatch.setenv("JOBFERRY_TIMINGS__SOFT_STOP_SECONDS", "7")
+    settings, wrong = load_what_stops()
+    assert "expected JSON" in str(wrong)
+    assert settings.stack.directory == tmp_path
+    assert settings.timings.soft_stop_seconds == 7

@@ -9,7 +9,15 @@ import pytest
 
 from jobferry.clean import clean
 from jobferry_common.errors import Conflict, NoWorker, UnknownId
-from jobferry_common.messages import CLEAN, data_queue_of, hindered_key, queue_key
+from jobferry_common.messages import (
+    CLEAN,
+    data_queue_of,
+    hindered_key,
+    mark_alive,
+    queue_key,
+    queue_of,
+    worker_key,
+)
 from jobferry_common.states import ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, document
 from tests.testbed.processes import wait_until
@@ -129,6 +137,7 @@ def test_force_ends_a_run_in_flight_first(client: Client, handle: Handle, beside
         client.ledger.change_run(handle.id, state=RunState.CANCELLED)
         remove_files_when_asked(client, handle)
 
+    mark_alive(client.redis, worker_key(client.settings, queue_of(ALPHA)), "login1:77")
     beside(end_when_wished)
     handle.clean(force=True)
     assert client.ledger.runs() == []

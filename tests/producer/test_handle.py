@@ -9,7 +9,7 @@ import pytest
 
 from jobferry.client import Client
 from jobferry_common.errors import BrokerUnreachable, UnknownId, WorkFailed
-from jobferry_common.messages import queue_key, queue_of, waiting
+from jobferry_common.messages import mark_alive, queue_key, queue_of, waiting, worker_key
 from jobferry_common.settings import Settings
 from jobferry_common.states import JobState, ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, document
@@ -77,10 +77,18 @@ def test_events_can_be_read_on_from_a_cursor(client: Client, stage: Stage) -> No
 def test_cancelling_is_a_wish_and_a_hint(client: Client) -> None:
     handle = accepted(client)
     client.redis.delete(queue_key(client.settings, queue_of(ALPHA)))
+    mark_alive(client.redis, worker_key(client.settings, queue_of(ALPHA)), "login1:77")
     assert handle.cancel()
     assert handle.status().cancel
     assert client.ledger.cancel_wishes(ALPHA) == [handle.id]
     assert waiting(client.redis, client.settings, queue_of(ALPHA)) == 1
+
+
+def test_a_run_that_no_worker_took_up_ends_at_once(client: Client) -> None:
+    handle = accepted(client)
+    assert handle.cancel()
+    assert handle.status().state is RunState.CANCELLED
+    assert "no worker" in handle.status().reason
 
 
 def test_a_run_that_ended_cannot_be_cancelled(client: Client, stage: Stage) -> None:

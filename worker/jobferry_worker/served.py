@@ -112,20 +112,26 @@ class Served:
             with watched(self._service.redis, self._service.settings, (task, self.name, run)):
                 self._transfer(task, run)
             rest = 0.0
-        except Poisonous as error:
-            ledger.set_aside(run, self.name, str(error))
-            raise
-        except JobferryError as error:
-            why = str(error)
-            raise
-        except (RedisError, OSError):
-            raise
         except Exception as error:
-            ledger.blame(run, self.name, f"{task}: {type(error).__name__}: {error}")
+            why = self._told(task, run, error)
             raise
         finally:
             moves.end(task, run, rest_seconds=rest, why=why, at=at)
         return True
+
+    def _told(self, task: str, run: RunId, error: Exception) -> str:
+        """Return what hindered a move, for its run; a run that makes moves fail is set aside in the end."""
+        match error:
+            case Poisonous():
+                self._service.ledger.set_aside(run, self.name, str(error))
+            case RedisError() | OSError():
+                return ""
+            case JobferryError():
+                return str(error)
+            case _:
+                what = f"{task}: {type(error).__name__}: {error}"
+                self._service.ledger.blame(run, self.name, what)
+        return ""
 
     def move_quietly(self, task: str, run: RunId) -> bool:
         """Do the same; what can be expected to hinder it is told in one line of the log.

@@ -12,6 +12,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `version` | string | of all of this, see `versions.py`; a newer one is refused and left untouched |
 | `id` | string | the ledger's own id: it names the spool on the clusters |
 | `submissions` | hash | submission → number of its last run; stays when runs are cleaned, so that no token returns |
+| `removed` | sorted set | submissions of which a run was removed, by time: their numbers are kept for 90 days |
 | `destinations` | hash | digest of submission, owner and directory → its last run: what is attached to, and resumed |
 | `directories` | hash | digest of a real directory → the run that has it until it ended and its results are back |
 | `runs`, `names` | sorted set | every run by time of acceptance; the same by name, for prefixes |

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from jobferry_common.ledger.abandoning import AbandonPart
 from jobferry_common.ledger.clusters import ClustersPart
+from jobferry_common.ledger.expiring import ExpirePart
 from jobferry_common.ledger.leases import LeasesPart
 from jobferry_common.ledger.recovering import RecoverPart
 from jobferry_common.ledger.setting_aside import AsidePart
 from jobferry_common.ledger.specs import new_memory
+from jobferry_common.ledger.untouched import UntouchedPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-class Ledger(RecoverPart, AbandonPart, ClustersPart, LeasesPart, AsidePart):
+class Ledger(
+    RecoverPart, AbandonPart, ClustersPart, LeasesPart, AsidePart, ExpirePart, UntouchedPart
+):
     """All state of jobferry. Threads may share one."""
 
     def __init__(

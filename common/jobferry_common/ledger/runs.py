@@ -143,7 +143,7 @@ class RunsPart(SpecsPart):
             Conflict: the run has not ended.
         """
         self.free_directories(run)
-        if self.call("forget", run) < 0:
+        if self.call("forget", run, self.clock()) < 0:
             msg = f"run {run} has not ended: cancel it first (`jobferry cancel {run}`)"
             raise Conflict(msg)
 

@@ -28,6 +28,7 @@ from jobferry_worker.reconcile import health
 from jobferry_worker.reconcile.actions import MakeClaims
 from jobferry_worker.reconcile.apply import apply, claim
 from jobferry_worker.reconcile.culprits import plan_around
+from jobferry_worker.reconcile.expire import expire
 from jobferry_worker.reconcile.finding import mark_wished_ends
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.lease import Lease, holder
@@ -188,6 +189,7 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
         p.memory.forget_all_but(set(p.ledger.open_runs(p.name)))
     if p.trouble:
         raise p.trouble
+    expire(p)
     health.succeeded(p, record, looked=looked, mass=mass)
     p.memory.quiet = Quiet.after(p, s)
     report = _report(p, s)

@@ -61,6 +61,8 @@ class Memory(MemoryOfOthers):
         self.numbered: set[RunId] = set()
         #: runs whose wished end stands on the cluster
         self.marked: set[RunId] = set()
+        #: Unix time when runs last expired
+        self.expired = 0.0
         #: runs that were asked about → False where a newer jobferry accepted them
         self.versions: dict[RunId, bool] = {}
         #: `time.monotonic()` when old notes were removed there

@@ -88,6 +88,7 @@ local own = forced > 0 and forced or number + 1
 local run = submission .. '-' .. own
 local turn = redis.call('INCR', key('turn'))
 redis.call('HSET', key('submissions'), submission, math.max(number, own))
+redis.call('ZREM', key('removed'), submission)
 if own > number then redis.call('HSET', key('destinations'), destination, run) end
 redis.call('RENAME', pages, key('run', run, 'pages'))
 redis.call('PERSIST', key('run', run, 'pages'))

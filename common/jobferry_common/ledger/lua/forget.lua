@@ -1,5 +1,5 @@
 -- Removes all of a run that has ended.
--- ARGV: run; answers 1, 0 if it was not there, -1 if it has not ended
+-- ARGV: run, now; answers 1, 0 if it was not there, -1 if it has not ended
 local run = ARGV[1]
 local head = redis.call('HMGET', key('run', run), 'state', 'cluster', 'destination')
 if not head[1] then return 0 end
@@ -21,6 +21,7 @@ redis.call('SREM', key('any'), run)
 redis.call('UNLINK', key('run', run), key('run', run, 'pages'), key('run', run, 'jobs'), key('run', run, 'due'),
   key('run', run, 'collect'), key('run', run, 'findings'), key('run', run, 'events'),
   key('run', run, 'done'), key('run', run, 'taken'), key('run', run, 'depot'))
+redis.call('ZADD', key('removed'), ARGV[2], (string.match(run, '^(.*)%-')))
 redis.call('HDEL', key('aside'), run)
 redis.call('UNLINK', key('blamed', run))
 for _, list in ipairs({'runs', 'names', 'open'}) do redis.call('ZREM', key(list), run) end
