@@ -10,7 +10,7 @@ packages=(
     slurm-wlm slurmdbd mariadb-server munge
     openssh-server openssh-client tcsh fish
     redis-server
-    iproute2 procps faketime openssl
+    iproute2 procps faketime openssl btrfs-progs
     docker-compose
 )
 [ "$#" -eq 0 ] || packages=("$@")

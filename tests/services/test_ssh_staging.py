@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from jobferry_common.errors import HostUnreachable, StagingError
 from jobferry_worker.hosts.ssh import SshHost
 from jobferry_worker.staging.base import is_passing
 from jobferry_worker.staging.streamed import Streamed
+from tests.testbed.disks import SmallDisk
 from tests.testbed.link import Link
 from tests.testbed.sshd import SshServer
 from tests.worker.staging.places import Place, task
@@ -118,23 +118,17 @@ def test_a_link_that_breaks_in_the_middle_leaves_nothing_half(
     assert (place.base / "t" / "in").read_text() == "input"
 
 
-@pytest.fixture
-def small_disk(place: SshPlace) -> Iterator[Path]:
-    """Let the cluster's root be a file system of 3 MB."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place.root)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("a small file system can be mounted by root only")
-    yield place.root
-    subprocess.run(["umount", "-l", str(place.root)], check=True)
+@pytest.fixture(params=["full", pytest.param("quota", marks=pytest.mark.needs("btrfs"))])
+def small_disk(request: pytest.FixtureRequest, place: SshPlace) -> Iterator[SmallDisk]:
+    """Let the cluster's root be a disk of 3 MB, or one of which no more may be used."""
+    with SmallDisk(place.root, mib=3, kind=request.param) as disk:
+        yield disk
 
 
+@pytest.mark.needs("namespaces")
 @pytest.mark.parametrize("kind", ["one large common file", "many small files"])
 def test_a_full_disk_is_told_with_its_path_and_may_pass(
-    place: SshPlace, small_disk: Path, kind: str
+    place: SshPlace, small_disk: SmallDisk, kind: str
 ) -> None:
     tasks = [task()]
     if kind == "many small files":
@@ -145,31 +139,33 @@ def test_a_full_disk_is_told_with_its_path_and_may_pass(
     else:
         (place.source / "graph.pb").write_bytes(BIG)
     common = () if kind == "many small files" else ("graph.pb",)
-    with pytest.raises(StagingError, match=f"{small_disk}.*: No space left on device") as caught:
+    with pytest.raises(StagingError, match=f"{place.root}.*: {small_disk.words}") as caught:
         place.stage(*tasks, common=common)
     assert is_passing(caught.value)
     assert [path for path in place.base.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.needs("namespaces")
 def test_a_disk_that_fills_leaves_what_jobs_of_the_run_have_made(
-    place: SshPlace, small_disk: Path
+    place: SshPlace, small_disk: SmallDisk
 ) -> None:
     place.put(place.source / "t0" / "in", "input")
     for number in range(90):
         place.put(place.source / "t1" / "d" / str(number), os.urandom(10_000).hex())
     place.stage(task("t0"))
     place.put(place.base / "t0" / "running.log", "hours of work\n")
-    with pytest.raises(StagingError, match=f"{small_disk}.*: No space left on device"):
+    with pytest.raises(StagingError, match=f"{place.root}.*: {small_disk.words}"):
         place.stage(task("t1", forward=("d",)))
     assert (place.base / "t0" / "running.log").read_text() == "hours of work\n"
     assert (place.base / "t0" / "in").read_text() == "input"
 
 
-def test_results_come_from_a_full_disk(place: SshPlace, small_disk: Path) -> None:
+@pytest.mark.needs("namespaces")
+def test_results_come_from_a_full_disk(place: SshPlace, small_disk: SmallDisk) -> None:
     place.put(place.base / "t" / "out", "result")
     with (
-        (small_disk / "filler").open("wb", buffering=0) as filler,
-        pytest.raises(OSError, match="space"),
+        (small_disk.path / "filler").open("wb", buffering=0) as filler,
+        pytest.raises(OSError, match=small_disk.words),
     ):
         while True:
             filler.write(BIG)

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 _PATH: Final = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
@@ -27,13 +28,14 @@ SERVERS: Final = {
     "compose": ("docker-compose",),
     "namespaces": ("unshare", "mount", "ip"),
     "faketime": ("faketime",),
+    "btrfs": ("mkfs.btrfs", "btrfs", "mount"),
     "openssl": ("openssl",),
 }
 
 _UNSHARE: Final = ("unshare", "--mount", "true")
 
 #: these start only for root: Slurm switches users, and mounts are root's
-_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd", "namespaces"})
+_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd", "namespaces", "btrfs"})
 
 
 @cache
@@ -53,7 +55,14 @@ def missing(server: str) -> str:
         and subprocess.run(_UNSHARE, check=False, capture_output=True).returncode
     ):
         return "namespaces cannot be made here: a container needs the capability SYS_ADMIN for them"
+    if server == "btrfs" and not _mounts_images_of("btrfs"):
+        return "btrfs cannot be mounted here: the kernel needs it, and loop devices (/dev/loop-control)"
     return ""
+
+
+def _mounts_images_of(kind: str) -> bool:
+    known = Path("/proc/filesystems").read_text(encoding="ascii").split()
+    return kind in known and Path("/dev/loop-control").exists()
 
 
 def _exists(part: str) -> bool:

@@ -13,7 +13,8 @@ import pytest
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.hosts.ssh.backoff import Patience
 from tests.services.ssh.slurm.telling import paused, submit, tell, told, waiting
-from tests.testbed.processes import checked, wait_until
+from tests.testbed.disks import SmallDisk
+from tests.testbed.processes import wait_until
 from tests.testbed.proxy import Proxy
 from tests.testbed.sshd import SshServer
 from tests.testbed.work import COPY, PATIENCE, Work, until
@@ -225,13 +226,13 @@ def test_a_clock_that_is_wrong_by_an_hour_harms_nothing(
 
 
 @pytest.mark.needs("namespaces")
+@pytest.mark.parametrize("kind", ["full", pytest.param("quota", marks=pytest.mark.needs("btrfs"))])
 def test_a_full_disk_is_told_with_its_path(
-    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], tmp_path: Path
+    make_fleet: Callable[..., Fleet], make_work: Callable[..., Work], tmp_path: Path, kind: str
 ) -> None:
     remote = tmp_path / "remote"
     remote.mkdir()
-    checked(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(remote)])
-    try:
+    with SmallDisk(remote, mib=4, kind=kind) as disk:
         fleet = make_fleet()
         work = make_work(COPY)
         data = secrets.token_bytes(BIG)
@@ -239,11 +240,9 @@ def test_a_full_disk_is_told_with_its_path(
         handle = submit(fleet, work)
         reason = wait_until(lambda: told(fleet, handle), "the reason is told", limit=PATIENCE)
         assert f"{remote}/" in reason
-        assert "No space left on device" in reason
-        checked(["mount", "-o", "remount,size=128m", str(remote)])
+        assert disk.words in reason
+        disk.grow()
         assert handle.result(PATIENCE).ok
         assert (work.base / "t0/out").read_bytes() == data
         assert work.starts() == [1]
         fleet.stop()
-    finally:
-        checked(["umount", "--lazy", str(remote)])
