@@ -89,6 +89,11 @@ class Cluster:
         return f"cluster/{self.name}"
 
     @property
+    def is_far(self) -> bool:
+        """True where it is reached over a link."""
+        return self.profile.context_type == "SSH"
+
+    @property
     def login_shell(self) -> bool:
         """True where scripts begin with `bash -l`."""
         return self.profile.login_shell

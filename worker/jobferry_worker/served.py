@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
@@ -19,6 +20,7 @@ from jobferry_common.killpoints import kill_here
 from jobferry_common.scripts.layout import spool
 from jobferry_worker import transfer
 from jobferry_worker.cluster import open_cluster
+from jobferry_worker.pacing import Pacing
 from jobferry_worker.poison import Poisonous, watched
 from jobferry_worker.reconcile.advance import advance
 from jobferry_worker.turns import Turn
@@ -50,6 +52,7 @@ class Served:
         self._service = service
         self._guard = threading.Lock()
         self._inline = threading.Lock()
+        self._pacing = Pacing()
         self._cluster: Cluster | None = None
         self._rhythm: Rhythm | None = None
         self._failures = 0
@@ -86,6 +89,7 @@ class Served:
             if reports is None:
                 return
             moved = [self._seen_to(move) for report in reports for move in _moves(report)]
+            self._look_after_rest(reports)
             if not any(moved) and not self.turn.owed:
                 break
         else:
@@ -171,6 +175,8 @@ class Served:
     def _see_to(self, move: tuple[str, RunId]) -> bool:
         """Move a small run here and now; ask the data queue for others. True when files were moved."""
         task, run = move
+        if task == messages.COLLECT and self._rests(run):
+            return False
         if self._small(task, run) and self._inline.acquire(blocking=False):
             try:
                 return self.move_quietly(task, run)
@@ -178,6 +184,23 @@ class Served:
                 self._inline.release()
         self._service.moves.ask(task, self.name, run, at=self._at(run))
         return False
+
+    def _rests(self, run: RunId) -> bool:
+        """Tell whether results are fetched later; else note that they are now. What ended rests no more."""
+        cluster = self._cluster
+        if cluster is None or not cluster.is_far or self._service.ledger.run(run).state.is_final:
+            return False
+        if not self._pacing.may(run):
+            return True
+        self._pacing.begin(run)
+        return False
+
+    def _look_after_rest(self, reports: Sequence[Report]) -> None:
+        """Have the next look come no later than results may be fetched again."""
+        left = self._pacing.left(reports[-1].collect) if reports else None
+        if left is not None:
+            rhythm = self._rhythm or Rhythm(next_look=left, spool=left)
+            self._rhythm = replace(rhythm, next_look=min(rhythm.next_look, left))
 
     def _small(self, task: str, run: RunId) -> bool:
         ledger = self._service.ledger
@@ -249,7 +272,7 @@ class Served:
     def _spool_seconds(self) -> float:
         timings = self._service.settings.timings
         cluster = self._cluster
-        is_far = cluster is not None and cluster.profile.context_type == "SSH"
+        is_far = cluster is not None and cluster.is_far
         return timings.spool_ssh_seconds if is_far else timings.spool_local_seconds
 
     def _look_again(self) -> Rhythm | None:

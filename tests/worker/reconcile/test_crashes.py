@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _S = JobState
 
 
-#: of runs that clusters share (see test_sharing.py), and of a ledger that is made again (see test_recover.py)
-RARE = ("after-claimed", "after-recovered", "after-rebuilt")
+#: of runs that clusters share (see test_sharing.py, test_given_up.py); of a ledger that is made again (test_recover.py)
+RARE = ("after-claimed", "before-refuse", "after-strays", "after-recovered", "after-rebuilt")
 
 
 @pytest.mark.parametrize("point", [name for name in killpoints.POINTS if name not in RARE])

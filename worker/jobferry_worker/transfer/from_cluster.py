@@ -66,8 +66,15 @@ def collect(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) ->
             while jobs := sorted(ledger.to_collect(run, _PAGE, at=move.at)):
                 renew()
                 _bring(move, jobs)
+                if len(jobs) < _PAGE and _is_enough(move):
+                    return
             if is_over(move.ledger, move.record(), move.at):
                 deliver(move)
+
+
+def _is_enough(move: Move) -> bool:
+    """Tell whether what ended meanwhile is left to the next round: each of them costs processes at the far side."""
+    return move.cluster.is_far and not is_over(move.ledger, move.record(), move.at)
 
 
 def _bring(move: Move, jobs: Sequence[int]) -> None:
