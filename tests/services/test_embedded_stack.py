@@ -25,6 +25,7 @@ from jobferry_common.errors import BrokerUnreachable
 from jobferry_common.settings import Settings, load_settings
 from tests.common.ledger.documents import document
 from tests.testbed.processes import checked, lives, wait_until
+from tests.testbed.stacks import own_stack
 from tests.testbed.work import PATIENCE, Work
 
 if TYPE_CHECKING:
@@ -37,13 +38,8 @@ pytestmark = pytest.mark.needs("valkey")
 @pytest.fixture
 def settings(short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings of a user who has set nothing, but for where the stack lies and how soon it ends."""
-    monkeypatch.setenv("JOBFERRY_STACK__DIRECTORY", str(short_path / "stack"))
-    monkeypatch.setenv("JOBFERRY_STACK__START_SECONDS", "60")
-    monkeypatch.setenv("JOBFERRY_TIMINGS__SOFT_STOP_SECONDS", "2")
-    yield load_settings()
-    record = read_record(Home.of(load_settings()))
-    if record is not None and record.is_here:
-        stack.down(load_settings())
+    with own_stack(short_path, monkeypatch) as settings:
+        yield settings
 
 
 def supervisor(settings: Settings) -> int:

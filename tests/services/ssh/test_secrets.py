@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from jobferry import Submission, stack
+from jobferry import Submission
 from jobferry.client import connect
 from jobferry.stack.home import Home
-from jobferry.stack.record import read_record
 from jobferry.stack.secrets import forget_unused
 from jobferry_common.errors import BadInput
 from jobferry_common.settings import Settings, load_settings
 from tests.testbed.processes import checked, wait_until
 from tests.testbed.ssh_stand_in import StandIn
+from tests.testbed.stacks import own_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,16 +31,11 @@ pytestmark = pytest.mark.needs("valkey")
 @pytest.fixture
 def settings(short_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings of a user who has set nothing, but for where the stack lies and how patient it is."""
-    monkeypatch.setenv("JOBFERRY_STACK__DIRECTORY", str(short_path / "stack"))
-    monkeypatch.setenv("JOBFERRY_STACK__START_SECONDS", "60")
-    monkeypatch.setenv("JOBFERRY_LOG_LEVEL", "DEBUG")
-    for name, value in {"SOFT_STOP": 2, "PROBE": 0.5, "PROBE_MAX": 1, "LOOK": 1}.items():
-        monkeypatch.setenv(f"JOBFERRY_TIMINGS__{name}_SECONDS", str(value))
     (home / ".ssh").mkdir(mode=0o700)
-    yield load_settings()
-    record = read_record(Home.of(load_settings()))
-    if record is not None and record.is_here:
-        stack.down(load_settings())
+    timings = {"PROBE": "0.5", "PROBE_MAX": "1", "LOOK": "1"}
+    quick = {f"JOBFERRY_TIMINGS__{name}_SECONDS": value for name, value in timings.items()}
+    with own_stack(short_path, monkeypatch, JOBFERRY_LOG_LEVEL="DEBUG", **quick) as settings:
+        yield settings
 
 
 @pytest.fixture

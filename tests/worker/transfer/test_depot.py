@@ -11,7 +11,6 @@ import pytest
 from jobferry.depot import Courier, depot_of, forget
 from jobferry.fetch import fetch, fetch_into
 from jobferry.prepare import this_user
-from jobferry_common.depot.depot import forget_depots
 from jobferry_common.depot.store import digest_of
 from jobferry_common.document import Policy
 from jobferry_common.errors import Conflict, NotInDepot, StagingError
@@ -22,18 +21,8 @@ from tests.worker.transfer.apart import LARGE, Ferry
 from tests.worker.transfer.moving import LINE, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobferry_common.ledger import Ledger
     from tests.testbed.broker import Broker
-
-
-@pytest.fixture
-def ferry(ledger: Ledger, tmp_path: Path, valkey: Broker) -> Iterator[Ferry]:
-    world = Ferry(ledger, tmp_path, valkey, forward_common=("common",))
-    yield world
-    world.client.close()
-    forget_depots()
 
 
 def test_inputs_arrive_byte_for_byte_with_time_and_permissions(ferry: Ferry) -> None:

@@ -23,19 +23,11 @@ from jobferry_worker.transfer.mirror import Mirror
 from tests.worker.transfer.apart import LARGE, Ferry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from jobferry_common.depot.tree import Item
     from jobferry_common.ledger import Ledger
     from tests.testbed.broker import Broker
-
-
-@pytest.fixture
-def ferry(ledger: Ledger, tmp_path: Path, valkey: Broker) -> Iterator[Ferry]:
-    world = Ferry(ledger, tmp_path, valkey, forward_common=("common",))
-    yield world
-    world.client.close()
-    forget_depots()
 
 
 def test_a_full_depot_pauses_collecting_and_says_so(
