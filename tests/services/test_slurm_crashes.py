@@ -170,11 +170,15 @@ def test_a_scheduler_that_does_not_answer_changes_nothing(
     handle = fleet.submit(work.submission(cluster="alpha"))
     until(handle, JobState.RUNNING, 3)
     slurm.pause()
-    before = len(slurm.wrappers.calls("squeue"))
-    wait_until(lambda: len(slurm.wrappers.calls("squeue")) > before + 1, "it was asked in vain")
+    before = _asked(slurm)
+    wait_until(lambda: _asked(slurm) > before + 1, "it was asked in vain")
     slurm.resume()
     assert handle.result(PATIENCE).ok
     assert work.starts() == [1] * 3
+
+
+def _asked(slurm: SlurmCluster) -> int:
+    return sum(len(slurm.wrappers.calls(command)) for command in ("squeue", "scontrol"))
 
 
 def test_an_answer_of_another_cluster_loses_nothing(
@@ -188,8 +192,8 @@ def test_an_answer_of_another_cluster_loses_nothing(
     other = '"$REAL" "$@" | sed "s/^ClusterName .*/ClusterName = other/"'
     slurm.wrappers.replace("scontrol", other)
     slurm.wrappers.replace("squeue", "exit 0")
-    before = len(slurm.wrappers.calls("squeue"))
-    wait_until(lambda: len(slurm.wrappers.calls("squeue")) > before + 1, "it was asked")
+    before = _asked(slurm)
+    wait_until(lambda: _asked(slurm) > before + 2, "it was asked for its jobs, then for its name")
     slurm.wrappers.restore("squeue")
     slurm.wrappers.restore("scontrol")
     assert handle.result(PATIENCE).ok
