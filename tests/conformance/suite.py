@@ -91,7 +91,8 @@ def test_what_a_script_prints_is_in_its_log(system: System) -> None:
     system.submit("pwd; echo problem >&2")
     system.submit(f'echo "{system.scheduler.index_expression()}"', size=2)
     assert system.written("log.0") == f"{system.directory}\nproblem\n"
-    assert [system.written(f"log.1.{index}") for index in (0, 1)] == ["0\n", "1\n"]
+    logs = [system.element_log.format("log.1", index) for index in (0, 1)]
+    assert [system.written(log) for log in logs] == ["0\n", "1\n"]
 
 
 def test_a_job_is_found_by_its_token(system: System) -> None:

@@ -39,6 +39,9 @@ class System:
     hold_flag: str | None = None  #: the header line that keeps a job from starting
     time_limit: str | None = None  #: the shortest that it keeps; None: it keeps none
     forget: Callable[[SchedulerId], None] | None = None  #: makes a job vanish without a trace
+    element_log: str = (
+        "{}.{}"  #: what an array's element prints goes to: the log of the submit, its index
+    )
     slots: int = 32  #: one-core jobs that run at once
     resources: Resources = field(default_factory=Resources.default)
     facts: Facts = field(init=False)

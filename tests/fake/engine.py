@@ -193,8 +193,10 @@ class Engine:
     def _start(self) -> None:
         """Fill free slots; a slot ends by itself when nothing waits."""
         with self._locked():
-            wanted = min(self.config["slots"], len(list((self.home / "queue").iterdir())))
-            for number in range(wanted):
+            wanted = len(list((self.home / "queue").iterdir()))
+            for number in range(self.config["slots"]):
+                if wanted <= 0:
+                    return
                 with (self.home / "slots" / str(number)).open("a") as file:
                     try:
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -215,6 +217,7 @@ class Engine:
                         stderr=subprocess.DEVNULL,
                         check=True,
                     )
+                wanted -= 1
 
     def _next(self) -> int:
         counter = self.home / "counter"
@@ -254,10 +257,9 @@ class Engine:
 
 def _expanded(text: str) -> str:
     """Return one word of bash in which %i and %a are the job's number and the element's index."""
-    quoted = shlex.quote(text)
-    return (
-        quoted.replace("%i", "'$jf_number'").replace("%a", "'$jf_index'") if "%" in text else quoted
-    )
+    quoted = text.replace("'", "'\"'\"'")
+    filled = quoted.replace("%i", "'$jf_number'").replace("%a", "'$jf_index'")
+    return f"'{filled}'"
 
 
 def _done(job: Job, index: int | None, words: list[str]) -> Element:

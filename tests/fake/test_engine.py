@@ -71,6 +71,13 @@ def test_what_finds_no_slot_waits_and_goes_on_by_itself(engine: Engine) -> None:
     assert (engine.home / "ran").exists()
 
 
+def test_a_second_job_starts_beside_the_first(engine: Engine) -> None:
+    for _ in range(2):
+        _submit(engine, "sleep 300")
+        wait_until(lambda: engine.elements()[-1].phase == "running", "it runs")
+    assert [one.phase for one in engine.elements()] == ["running", "running"]
+
+
 def test_what_waits_or_runs_is_cancelled(engine: Engine) -> None:
     running = _submit(engine, "sleep 300 & sleep 300")
     wait_until(lambda: engine.elements()[0].phase == "running", "it runs")

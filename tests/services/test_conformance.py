@@ -14,6 +14,7 @@ from jobferry_common.schedulers.base import Phase
 from jobferry_common.states import Outcome
 from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
 from tests.conformance.system import System
+from tests.fake.test_conformance import FAKES
 from tests.testbed.processes import wait_until
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> I
     system.end()
 
 
-def test_every_scheduler_is_tried_here() -> None:
-    assert set(SCHEDULERS) == {"Shell", "Slurm"}
+def test_every_scheduler_is_tried() -> None:
+    assert set(SCHEDULERS) == {"Shell", "Slurm", *(fake.scheduler for fake in FAKES.values())}
 
 
 @pytest.mark.parametrize("system", [_ACCOUNTING], indirect=True)

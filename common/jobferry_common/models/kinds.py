@@ -27,7 +27,13 @@ BATCH_TYPES: Final = (
 CONTEXTS: Final = ("LazyLocal", "Local", "SSH", "HDFS", "Bohrium", "OpenAPI")
 
 #: what can be described already, and be submitted to with a later version
-LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {"Shell", "Slurm", "SlurmJobArray"}
+LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
+    "Shell",
+    "Slurm",
+    "SlurmJobArray",
+    "PBS",
+    "Torque",
+}
 LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
 
 _OTHER_NAMES: Final = {"lebesgue": "Bohrium", "dpcloudserver": "Bohrium"}

@@ -15,8 +15,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem
+from jobferry_common.schedulers.pbs import PBS
 from jobferry_common.schedulers.shell import Shell
 from jobferry_common.schedulers.slurm import Slurm
+from jobferry_common.schedulers.torque import Torque
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +31,8 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
     {
         "Shell": lambda home, slots: Shell(home=home, slots=slots),
         "Slurm": lambda _home, _slots: Slurm(),
+        "PBS": lambda _home, _slots: PBS(),
+        "Torque": lambda _home, _slots: Torque(),
     }
 )
 

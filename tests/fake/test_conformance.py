@@ -1,0 +1,90 @@
+"""The suite of batch systems on the fake ones: their commands are on PATH, their jobs really run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from jobferry_common.schedulers import scheduler_named
+from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
+from tests.conformance.system import System
+from tests.fake import pbs
+from tests.fake.commands import env_with, install
+from tests.fake.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from jobferry_common.names import SchedulerId
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fake:
+    """One fake batch system."""
+
+    scheduler: str  #: its batch_type
+    module: ModuleType  #: has `main` and COMMANDS
+    config: Mapping[str, Any] = field(default_factory=dict)  #: for `Engine.configure`
+    system: Mapping[str, Any] = field(default_factory=dict)  #: fields of `System`
+
+
+FAKES: Final[Mapping[str, Fake]] = {
+    "PBS": Fake(
+        scheduler="PBS",
+        module=pbs,
+        system={"hold_flag": "#PBS -h", "time_limit": "2s"},
+    ),
+    "PBS without JSON": Fake(
+        scheduler="PBS",
+        module=pbs,
+        config={"json": False},
+        system={"hold_flag": "#PBS -h", "time_limit": "2s"},
+    ),
+    "Torque": Fake(
+        scheduler="Torque",
+        module=pbs,
+        config={"flavour": "Torque"},
+        system={"hold_flag": "#PBS -h", "time_limit": "2s", "element_log": "{}-{}"},
+    ),
+}
+
+
+def forget_in(engine: Engine) -> Any:
+    """Return what makes a job vanish from an engine without a trace."""
+
+    def forget(job: SchedulerId) -> None:
+        digits = "".join(letter if letter.isdigit() else " " for letter in job)
+        engine.vanish(int(digits.split()[0]))
+
+    return forget
+
+
+@pytest.fixture(params=FAKES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The cluster behind the commands."""
+    fake = FAKES[request.param]
+    engine = Engine(tmp_path / "cluster")
+    engine.configure(slots=4, **fake.config)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def system(
+    engine: Engine, request: pytest.FixtureRequest, directory: Path, tmp_path: Path
+) -> System:
+    """Each fake in turn."""
+    fake = FAKES[request.node.callspec.params["engine"]]
+    install(tmp_path / "bin", fake.module.__name__, fake.module.COMMANDS, home=engine.home)
+    return System(
+        scheduler=scheduler_named(fake.scheduler, home="/nowhere"),
+        directory=directory,
+        environment=env_with(tmp_path / "bin"),
+        slots=4,
+        forget=forget_in(engine),
+        **fake.system,
+    )
