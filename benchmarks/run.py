@@ -26,6 +26,7 @@ from benchmarks import (
     idle,
     large,
     latency,
+    parsing,
     passes,
     peer,
     ssh_commands,
@@ -53,6 +54,7 @@ _BENCHMARKS: Final[dict[str, Callable[[int, int], Section]]] = {
     "ssh_commands": ssh_commands.measure,
     "staging": staging.measure,
     "clusters": clusters.measure,
+    "parsing": parsing.measure,
 }
 _HEAD: Final = """\
 # Benchmarks

@@ -1,0 +1,90 @@
+"""One bulk answer of 50,000 jobs, read by the module of its batch system. No command is run.
+
+PBS's is `qstat -f -F json` and, where that does not exist, `qstat -f`: about 1.7 kB a job, as OpenPBS 23.06 wrote it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.figure import Figure, Goal, Log, Section
+from jobferry_common.schedulers import scheduler_named
+from jobferry_common.schedulers.base import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_GOLDEN: Final = Path(__file__).parents[1] / "tests/common/schedulers/golden"
+_JOBS: Final = 50_000
+_TOKEN: Final = "jf.3f2a9c01d5e7-1.0a1b"
+
+
+def measure(rounds: int, size: int) -> Section:
+    """Measure how long each answer takes."""
+    log, jobs = Log(), size or _JOBS
+    for what, (batch_type, answer, _) in _ANSWERS.items():
+        done = answer(jobs)
+        for _ in range(rounds):
+            log.note(what, _seconds(batch_type, done, jobs), "s")
+    figures = tuple(
+        Figure(name=what, goal=Goal(bound=bound, unit="s"), values=log.of(what), unit="s")
+        for what, (_, _, bound) in _ANSWERS.items()
+    )
+    return Section(
+        title=f"Reading an answer about {jobs:,} jobs",
+        command=f"python -m benchmarks.run --only parsing --rounds {rounds}",
+        about=(__doc__ or "").strip(),
+        figures=figures,
+        raws=tuple(log.raws),
+    )
+
+
+def _seconds(batch_type: str, done: Completed, jobs: int) -> float:
+    """Return the processor's seconds: what else the machine does is of no account here."""
+    scheduler = scheduler_named(batch_type, home="/nowhere")
+    gc.collect()
+    start = time.process_time()
+    told = scheduler.parse_listing(done, "pbshost")
+    spent = time.process_time() - start
+    if len(told.jobs) != jobs:
+        msg = f"{len(told.jobs)} jobs of {jobs} were read"
+        raise RuntimeError(msg)
+    return spent
+
+
+def _job_of_pbs() -> dict[str, Any]:
+    answers = json.loads((_GOLDEN / "PBS/answers.json").read_text())["answers"]
+    text = next(one["stdout"] for one in answers if '"pbs_server"' in one["stdout"])
+    whole = text[text.index("{") : text.rindex("}") + 1]
+    job: dict[str, Any] = json.loads(whole)["Jobs"]["4.pbshost"]
+    job["Variable_List"]["JOBFERRY_TOKEN"] = _TOKEN
+    return job
+
+
+def _pbs(text: str) -> Completed:
+    stdout = f"Server: pbshost\n\njobferry: jobs\n{text}\njobferry: end 0\n"
+    return Completed(argv=("qstat",), exit_code=0, stdout=stdout)
+
+
+def _pbs_json(jobs: int) -> Completed:
+    told = dict.fromkeys((f"9[{index}].pbshost" for index in range(jobs)), _job_of_pbs())
+    return _pbs(json.dumps({"pbs_server": "pbshost", "Jobs": told}, indent="\t"))
+
+
+def _pbs_plain(jobs: int) -> Completed:
+    job = _job_of_pbs()
+    variables = ",\n\t".join(f"{name}={value}" for name, value in job["Variable_List"].items())
+    lines = [f"    {name} = {value}" for name, value in job.items() if not isinstance(value, dict)]
+    block = "\n".join([*lines, f"    Variable_List = {variables}", "", ""])
+    return _pbs("".join(f"Job Id: 9[{index}].pbshost\n{block}" for index in range(jobs)))
+
+
+#: what → batch type, the answer about so many jobs, most seconds
+_ANSWERS: Final[Mapping[str, tuple[str, Callable[[int], Completed], float]]] = {
+    "PBS, JSON": ("PBS", _pbs_json, 1.5),
+    "PBS, plain": ("PBS", _pbs_plain, 1.5),
+}
