@@ -21,7 +21,6 @@ import fcntl
 import json
 import os
 import shlex
-import signal
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -134,15 +133,16 @@ class Engine:
             key=lambda one: (one.job.number, -1 if one.index is None else one.index),
         )
 
-    def cancel(self, number: int, index: int | None = None) -> list[Element]:
-        """End a job, a whole array, or one element; return what was not done before."""
-        ended = []
-        for element in self.elements():
-            if element.job.number != number or index not in (None, element.index):
-                continue
-            if element.phase != "done":
-                self._end(element)
-                ended.append(element)
+    def cancel(self, number: int, *indices: int) -> list[Element]:
+        """End a job, a whole array, or some of its elements; return what was not done before.
+
+        What waits is ended first: it would start in the slots of what runs.
+        """
+        mine = [one for one in self.elements() if one.job.number == number]
+        wanted = [one for one in mine if not indices or one.index in indices]
+        ended = [one for one in wanted if one.phase != "done"]
+        for element in sorted(ended, key=lambda one: one.phase == "running"):
+            self._end(element)
         return ended
 
     def release(self, number: int) -> None:
@@ -170,11 +170,11 @@ class Engine:
 
     def _end(self, element: Element) -> None:
         name = "-" if element.index is None else element.index
+        done = self._file("done", element.job.number, name)
         with self._locked():
             for state in ("held", "queue"):
-                if (path := self._file(state, element.job.number, name)).exists():
-                    path.unlink()
-                    done = self._file("done", element.job.number, name)
+                with suppress(FileNotFoundError):  # a slot took it at this moment
+                    self._file(state, element.job.number, name).rename(done)
                     done.write_text(f"- - {time.time()} cancelled\n")
                     return
             running = self._file("run", element.job.number, name)
@@ -183,12 +183,15 @@ class Engine:
         self._kill(running)
 
     def _kill(self, running: Path) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(OSError, ValueError, IndexError):
-                os.killpg(int(running.read_text().split()[0]), number)
-            until = time.monotonic() + 2
-            while running.exists() and time.monotonic() < until:
-                time.sleep(0.01)
+        """Send SIGTERM, and SIGKILL after two seconds, until it is gone."""
+        start, sent = time.monotonic(), 0
+        while running.exists() and time.monotonic() < start + 30:
+            number = 9 if time.monotonic() > start + 2 else 15
+            with suppress(OSError, ValueError, IndexError):  # its slot has yet to write the pid
+                if number != sent:
+                    os.killpg(int(running.read_text().split()[0]), number)
+                    sent = number
+            time.sleep(0.02)
 
     def _start(self) -> None:
         """Fill free slots; a slot ends by itself when nothing waits."""

@@ -21,7 +21,7 @@ import pwd
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tests.fake.engine import Engine
 from tests.fake.pbs_qstat import qstat
@@ -293,7 +293,8 @@ def _end(engine: Engine, text: str, wanted: list[tuple[int, int | None]]) -> Non
     if wanted[0][0] not in engine.jobs():  # recorded
         msg = f"Unknown Job Id {text}"
         raise Refusal(msg, _UNKNOWN_JOB)
-    ended: list[Any] = [one for number, index in wanted for one in engine.cancel(number, index)]
+    indices = [index for _, index in wanted if index is not None]
+    ended = engine.cancel(wanted[0][0], *indices)
     if not ended:  # recorded
         msg = f"Job has finished {text}"
         raise Refusal(msg, _HISTORY_JOB)

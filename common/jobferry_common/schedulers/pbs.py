@@ -60,7 +60,7 @@ exec qsub "$@"
 """
 _JOBS: Final = "jobferry: jobs"
 #: a line of ours ends the answer, so that a cut one is never taken for a whole; it tells qstat's exit code
-_END: Final = re.compile(r"\njobferry: end (\d+)\s*\Z")
+_END: Final = "\njobferry: end "
 #: PBSE_UNKJOBID and PBSE_HISTJOBID, modulo 256: some of the ids are unknown, or ended; the others are told
 _SOME_UNKNOWN: Final = frozenset({0, 153, 35})
 #: exit code of qstat for an option that it does not know
@@ -259,12 +259,12 @@ def _asking(commands: Iterator[str] | Sequence[str]) -> str:
 def _answer(done: Completed, cluster: str) -> tuple[int, str]:
     """Return qstat's exit code and its answer about jobs, once it is whole and from `cluster`."""
     head, found, text = done.checked().partition(f"{_JOBS}\n")
-    end = _END.search(f"\n{text}")
-    if not found or not end:
+    body, end, code = text.rpartition(_END)
+    if not found or not end or not code.strip().isdecimal():
         msg = f"qstat's answer is cut short: it ends with {done.stdout[-100:]!r}"
         raise UnreadableOutput(msg)
     _same_cluster(server_of(head)[0] or "without a name", cluster)
-    return int(end[1]), text[: max(end.start() - 1, 0)]
+    return int(code), body
 
 
 def _same_cluster(seen: str, cluster: str) -> None:

@@ -1,0 +1,147 @@
+"""A whole run through a real worker on a fake PBS: its commands are on the worker's PATH."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobferry_common.states import JobState, RunState
+from tests.fake import pbs
+from tests.fake.commands import env_with, install
+from tests.fake.engine import Engine
+from tests.testbed.processes import wait_until
+from tests.testbed.work import COPY, PATIENCE, Work, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.testbed.fleet import Fleet
+
+pytestmark = pytest.mark.needs("valkey")
+
+
+@pytest.fixture(params=["PBS", "Torque"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A cluster of this flavour."""
+    engine = Engine(tmp_path / "cluster")
+    engine.configure(flavour=request.param, queues=["main"])
+    install(tmp_path / "bin", pbs.__name__, pbs.COMMANDS, home=engine.home)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def make_fleet(
+    engine: Engine,
+    fleet_of: Callable[..., Fleet],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Fleet]:
+    """A function that starts a fleet on it."""
+    monkeypatch.chdir(tmp_path)
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    profile = {
+        "batch_type": engine.config["flavour"],
+        "context_type": "Local",
+        "remote_root": str(remote),
+        "commands_per_second": 50.0,
+    }
+
+    def make(**keywords: Any) -> Fleet:
+        return fleet_of({"hpc": profile}, env=env_with(tmp_path / "bin"), **keywords)
+
+    return make
+
+
+def _script_of(engine: Engine) -> str:
+    return "\n".join(path.read_text() for path in (engine.home / "jobs").glob("*.sh"))
+
+
+def test_work_is_done_as_an_array(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    work = Work(tmp_path, [COPY] * 5)
+    asked = {"time_limit": "10m", "custom_flags": ["#PBS -v MINE=1"]}
+    handle = make_fleet().submit(work.submission(cluster="hpc", resources=asked))
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 5
+    assert work.everything_came_back()
+    assert {job.indices for job in engine.jobs().values()} == {(0, 1, 2, 3, 4)}
+    assert re.search(r"^#PBS -l walltime=00:10:00$", _script_of(engine), re.M)
+
+
+def test_a_failure_is_retried_and_told_with_its_code(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    work = Work(tmp_path, [COPY, "exit 3"])
+    handle = make_fleet().submit(work.submission(cluster="hpc"))
+    assert handle.wait(PATIENCE).state is RunState.FAILED
+    assert work.starts() == [1, 4]
+    [failure] = handle.result(PATIENCE, checked=False).failures
+    assert (failure.task, failure.code) == (1, 3)
+    assert len(engine.jobs()) == 4
+
+
+def test_what_runs_and_what_waits_is_cancelled(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    engine.configure(slots=2)
+    work = Work(tmp_path, ["sleep 300"] * 4)
+    handle = make_fleet().submit(work.submission(cluster="hpc"))
+    until(handle, JobState.RUNNING, 2)
+    handle.cancel()
+    assert handle.wait(PATIENCE).state is RunState.CANCELLED
+    assert {one.phase for one in engine.elements()} == {"done"}
+    assert sum(work.starts()) == 2
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_worker_that_is_killed_after_its_submit_adopts_by_token(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path, number: int
+) -> None:
+    fleet = make_fleet(worker=False)
+    doomed = fleet.start_worker(JOBFERRY_KILL_AT="after-submit")
+    work = Work(tmp_path, ["until [ -e go ]; do sleep 0.1; done; cat in > out"] * number)
+    handle = fleet.submit(work.submission(cluster="hpc"))
+    assert doomed.wait(PATIENCE) == -9
+    fleet.start_worker()
+    until(handle, JobState.RUNNING, number)
+    for directory in tmp_path.glob("remote/*/t*"):
+        (directory / "go").touch()
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * number
+    assert len(engine.jobs()) == 1
+
+
+def test_an_answer_that_was_lost_is_found_by_the_token(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    engine.configure(lost=True)
+    work = Work(tmp_path, [COPY] * 3)
+    handle = make_fleet().submit(work.submission(cluster="hpc"))
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 3
+    assert len(engine.jobs()) == 1
+
+
+def test_a_limit_and_an_outage_are_waited_for(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    engine.configure(full=True)
+    fleet = make_fleet()
+    work = Work(tmp_path, ["sleep 3; cat in > out"] * 2)
+    handle = fleet.submit(work.submission(cluster="hpc"))
+    wait_until(lambda: "Maximum number of jobs" in handle.status().reason, "the limit is told")
+    engine.configure(full=False)
+    until(handle, JobState.RUNNING, 2)
+    engine.configure(down=True)
+    wait_until(
+        lambda: "cannot connect" in fleet.jobferry("cluster", "list").stdout, "the outage is told"
+    )
+    engine.configure(down=False)
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 2
