@@ -169,6 +169,8 @@ def _lists(dump: Dump, run: _Run) -> Iterator[str]:
         wanted = {job for job, one in pending.items() if one.cluster == cluster}
         if bare & ready or bare | ready != wanted:
             yield f"{cluster} has claimed {sorted(bare)} and {sorted(ready)}, the records say {sorted(wanted)}"
+        if wanted and run.is_open and cluster not in run.clusters:
+            yield f"{cluster} has claimed {sorted(wanted)}, and takes no part in it"
         if bool(wanted) != (run.id in dump.members("claimed", cluster)):
             yield f"`claimed:{cluster}` is wrong about it: it has {sorted(wanted)}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry_common.errors import Conflict
+from jobferry_common.ledger.sanity import problems, read_all
 from jobferry_common.names import ClusterName
 from jobferry_common.states import JobState, Outcome, ResultsState, RunState
 from tests.common.ledger.documents import ALPHA, change_to, document, finish, move
@@ -35,6 +36,22 @@ def test_what_was_given_up_goes_to_others_as_another_attempt(ledger: Ledger) -> 
     assert [ledger.job(run, job).tries for job in range(5)] == [0] * 5
     assert ledger.change(run, [late], fence=None) == [False]
     assert (ledger.flight(ALPHA), ledger.tokens(ALPHA), ledger.open_runs(ALPHA)) == ([], {}, [])
+
+
+def test_what_ends_at_a_cluster_that_was_given_up_halfway_goes_to_the_pool(ledger: Ledger) -> None:
+    run = accept(ledger, tasks=2)
+    take(ledger, run, ALPHA, 2)
+    reserve(ledger, run, ALPHA, [0, 1])
+    ledger.call("leave", run, ALPHA, 20.0)  # whoever gave it up died before the jobs were taken
+    for job in (0, 1):
+        move(ledger, run, job, _S.EXITED)
+    again = [change_to(ledger, run, job, _S.PENDING, attempt=2) for job in (0, 1)]
+    assert {change.record.cluster for change in again} == {ALPHA}
+    assert ledger.change(run, again, fence=None) == [True, True]
+    assert ledger.change(run, again, fence=None) == [True, True]  # an answer that was lost
+    assert [ledger.job(run, job).place for job in (0, 1)] == ["", ""]
+    assert list(problems(read_all(ledger))) == []
+    assert claim(ledger, run, BETA, 5) == [0, 1]
 
 
 def test_counters_stay_right(ledger: Ledger) -> None:

@@ -21,6 +21,15 @@ local function forbidden(job, from, from_attempt, to, to_attempt)
     from_attempt .. ') to ' .. to .. ' (attempt ' .. to_attempt .. '). Nothing was written.')
 end
 
+-- What waits again stays with the cluster that claimed it; unless that was given up meanwhile: then anybody may take it.
+local takes_part = {}
+for _, name in ipairs(names) do takes_part[name] = true end
+for i = 6, #ARGV, WIDTH do
+  local _, _, _, _, new_place = parse(ARGV[i + 5])
+  local cluster = shared and ARGV[i + 3] == 'pending' and cluster_of(new_place)
+  if cluster and not takes_part[cluster] then ARGV[i + 5] = placed(ARGV[i + 5], '') end
+end
+
 -- What each job comes to. If that stands already, this is our own call, sent again after a lost answer.
 local outcome = {}
 for i = 6, #ARGV, WIDTH do outcome[ARGV[i]] = ARGV[i + 5] end
