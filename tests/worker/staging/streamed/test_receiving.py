@@ -74,6 +74,38 @@ def test_what_is_here_already_does_not_come_again(place: FarPlace, streams: Stre
     assert (place.source / "t" / "b").read_text() == "of B"
 
 
+@pytest.fixture(params=["openssl", "sha256sum"])
+def sums(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What makes checksums at the far side; the other one is broken there."""
+    makes = str(request.param)
+    broken = tmp_path / "bin" / ("sha256sum" if makes == "openssl" else "openssl")
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho not here >&2; exit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    return makes
+
+
+@pytest.mark.usefixtures("sums")
+def test_files_go_and_come_back_whatever_makes_checksums(place: FarPlace, streams: Streams) -> None:
+    (place.source / "graph.pb").write_bytes(MIB * 5)
+    place.put(place.source / "small", "small")
+    place.put(place.source / "t" / "in", "input")
+    one = task(forward=("in",), backward=("in", "back\\slash", "new\nline", "plain"))
+    for _ in range(2):
+        place.stage(one, common=("graph.pb", "small"))
+    assert (place.base / "graph.pb").read_bytes() == MIB * 5
+    for name in one.backward[1:]:
+        place.put(place.base / "t" / name, name)
+    for _ in range(2):
+        assert place.collect(one) == []
+        assert [(place.source / "t" / name).read_text() for name in one.backward[1:]] == list(
+            one.backward[1:]
+        )
+    assert streams.names.count("./t/plain") == 1
+    assert streams.names.count("./t/in") == 0
+
+
 def test_patterns_mean_what_they_mean_on_a_shared_disk(place: FarPlace) -> None:
     for name in ("a.log", "x/b.log", "x/y/c.log", ".hidden.log", "x/.d.log", "[odd].log", "z/log"):
         place.put(place.base / "t" / name, name)

@@ -45,6 +45,10 @@ _CHANGED: Final = re.compile(
 )
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP: Final = 31
+#: hexadecimal, of a sha256
+_DIGITS: Final = 64
+#: names with these are written in one way by sha256sum and in another by openssl: such files come once more
+_ODD: Final = frozenset("\\\n\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,11 @@ class Extracting:
 
     def _same(self, wanted: Mapping[str, Wanted]) -> set[str]:
         """Return the paths of files that are here already, byte by byte."""
-        alike = {path: file for path, file in wanted.items() if _may_be(file)}
+        alike = {
+            path: file
+            for path, file in wanted.items()
+            if _may_be(file) and not _ODD.intersection(path)
+        }
         if not alike:
             return set()
         reads = sum(file.node.size for file in alike.values())
@@ -284,14 +292,8 @@ def _digest(path: str) -> str:
 
 
 def _sums(answer: bytes) -> Iterator[tuple[str, str]]:
-    """Read what sha256sum prints; names with odd characters are written with a backslash."""
+    """Read what sha256sum and openssl print: two characters stand between a digest and a name."""
     for line in answer.split(b"\n"):
-        digest, _, name = line.partition(b"  ")
+        digest, name = line[:_DIGITS], line[_DIGITS + 2 :]
         if name:
-            if digest.startswith(b"\\"):
-                digest = digest[1:]
-                name = re.sub(rb"\\(.)", lambda found: _ODD.get(found[1], found[1]), name)
             yield key(os.fsdecode(name)), digest.decode()
-
-
-_ODD: Final = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}

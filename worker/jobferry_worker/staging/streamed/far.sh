@@ -24,12 +24,19 @@ from() { if [ "$2" = z ]; then take "$1" | gzip -dc; else take "$1"; fi; }
 # openssl is several times quicker than what most coreutils have; it is not everywhere, and may be locked down
 has_openssl() {
     local sum
-    read -r sum _ < <(openssl dgst -sha256 -r < /dev/null 2> /dev/null)
+    read -r sum _ < <(exec openssl dgst -sha256 -r < /dev/null 2> /dev/null)
     [ "$sum" = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ]
 }
 
-# digest: the checksum of stdin
-digest() { if has_openssl; then exec openssl dgst -sha256 -r; else exec sha256sum; fi; }
+# know_hasher: what makes checksums; to be called before the first one is made, not in a pipeline, which would forget it
+hasher=()
+know_hasher() {
+    if ((${#hasher[@]})); then return; fi
+    if has_openssl; then hasher=(openssl dgst -sha256 -r); else hasher=(sha256sum --); fi
+}
+
+# digest: the checksum of stdin, as a part of a pipeline
+digest() { exec "${hasher[@]}"; }
 
 # ------------------------------------------------------------------ what is there
 
@@ -38,6 +45,7 @@ declare -A sound
 # check <entry>…: remember which hold what their names say; the others go
 check() {
     local sum path name
+    know_hasher
     while read -r sum path; do
         name=${path##*/}
         if [ "${name%x}" = "$sum" ]; then sound[$path]=1; else rm -f -- "$path"; fi
@@ -48,8 +56,7 @@ check() {
 # sums_of <entry>…: "<digest> <entry>" of those that are there
 sums_of() {
     local sum path
-    if has_openssl; then openssl dgst -sha256 -r "$@"; else sha256sum -- "$@"; fi |
-        while read -r sum path; do echo "$sum ${path#\*}"; done
+    "${hasher[@]}" "$@" | while read -r sum path; do echo "$sum ${path#\*}"; done
 }
 
 ask() {
@@ -140,6 +147,7 @@ pieces() {
 # object <size> <mode> <mtime> <z|-|sparse>: one large file, its digest after it
 object() {
     local part=$tmp/part sum sent suffix=
+    know_hasher
     if [ "$4" = sparse ]; then
         truncate -s "$1" "$part" && pieces "$part" || fail "$part: the stream was cut"
         sum=$(digest < "$part") || exit 1
@@ -156,9 +164,10 @@ object() {
 # objects <bytes> <z|->: small files, each under the name it has in the cache
 objects() {
     local sum path name
+    know_hasher
     mkdir -p "$tmp/o"
     from "$1" "$2" > "$tmp/o.tar" && unpack "$tmp/o.tar" "$tmp/o" || exit 1
-    (cd "$tmp/o" && find . -type f -print0 | xargs -0 -r sha256sum --) > "$tmp/sums" || exit 1
+    (cd "$tmp/o" && find . -type f -print0 | xargs -0 -r "${hasher[@]}") > "$tmp/sums" || exit 1
     while read -r sum path; do
         name=${path##*/}
         same "$sum" "${name%x}" "$path"
@@ -169,7 +178,8 @@ objects() {
 # pack <bytes> <z|-> <digest>: a tar of a group's small files
 pack() {
     local sum
-    sum=$(from "$1" "$2" | tee "$tmp/pack" | sha256sum) || fail "$tmp/pack: the stream was cut"
+    know_hasher
+    sum=$(from "$1" "$2" | tee "$tmp/pack" | digest) || fail "$tmp/pack: the stream was cut"
     same "$sum" "$3" "$tmp/pack"
     mv -f "$tmp/pack" "$cache/packs/$3" || exit 1
     later place "$cache/packs/$3"
@@ -209,28 +219,33 @@ receive() {
 
 # ------------------------------------------------------------------ what goes back
 
-# list <base>: lines "<how> <bytes>" with paths after them
-#   deep: all below; shallow: one level; link: what a link leads to, and where that is
+# list <base>: paths, each after the letter of what is wanted of it
+#   d(eep): all below; s(hallow): one level; l(ink): what a link leads to, and where that is
 list() {
-    local how bytes said
+    local said
     enter "$1" || { printf 'end\0'; return; }
     exec 3>&1
-    while read -r how bytes; do
-        printf '# %s\0' "$how"
-        # what is not there (any more) is no fault; a file system that fails is one: it holds more than was seen
-        said=$(take "$bytes" | xargs -0 -r bash -c "$LOOK" "$how" 2>&1 >&3 | grep -E ": ($FAULTS)\$")
-        [ -z "$said" ] || fail "$said"
+    said=$(exec xargs -0 -r bash -c "$LOOK" jobferry 2>&1 >&3)
+    # what is not there (any more) is no fault; a file system that fails is one: it holds more than was seen
+    [ -z "$said" ] || said=$(faults "$said")
+    [ -z "$said" ] || fail "$said"
+    printf 'here\0%s\0end\0' "$PWD"
+}
+
+# faults <text>: its lines that tell of one
+faults() {
+    local IFS=$'\n' line
+    set -f
+    for line in $1; do
+        if [[ $line =~ :\ ($FAULTS)$ ]]; then printf '%s\n' "$line"; fi
     done
-    printf 'here\0'
-    pwd -P | tr '\n' '\0'
-    printf 'end\0'
 }
 
 # enter <directory>: 1 if it is not there
 enter() {
     local said
-    cd "$1" 2> /dev/null && return
-    said=$(cd "$1" 2>&1)
+    cd -P "$1" 2> /dev/null && return
+    said=$(cd -P "$1" 2>&1)
     case $said in
         *": No such file or directory" | *": Not a directory") return 1 ;;
         *) fail "cd: '$1': ${said##*: }" ;;
@@ -244,13 +259,32 @@ FAULTS="$FAULTS|Remote I/O error|Host is down|No route to host|Cannot allocate m
 LOOK='
     format="%s %b %T@ %m %p\0"
     shut=(-type d "(" ! -readable -o ! -executable ")" -printf "D $format" -prune -o -printf "%y $format")
-    case $0 in
-        deep) exec find "$@" -name .jobferry -prune -o "${shut[@]}" ;;
-        shallow) exec find "$@" -maxdepth 1 -name .jobferry -prune -o "${shut[@]}" ;;
-        link) for path; do find -L "$path" -maxdepth 0 "${shut[@]}" && realpath -z -- "$path"; done ;;
-    esac'
+    deep=() shallow=() links=()
+    for one; do
+        case $one in
+            d*) deep+=("${one#d}") ;;
+            s*) shallow+=("${one#s}") ;;
+            l*) links+=("${one#l}") ;;
+        esac
+    done
+    if ((${#deep[@]})); then
+        printf "# deep\0"
+        find "${deep[@]}" -name .jobferry -prune -o "${shut[@]}"
+    fi
+    if ((${#shallow[@]})); then
+        printf "# shallow\0"
+        find "${shallow[@]}" -maxdepth 1 -name .jobferry -prune -o "${shut[@]}"
+    fi
+    if ((${#links[@]})); then
+        printf "# link\0"
+        for path in "${links[@]}"; do find -L "$path" -maxdepth 0 "${shut[@]}" && realpath -z -- "$path"; done
+    fi'
 
-sums() { cd "$1" && xargs -0 -r sha256sum -- 2> /dev/null; echo end; }
+sums() {
+    know_hasher
+    cd "$1" && xargs -0 -r "${hasher[@]}" 2> /dev/null
+    echo end
+}
 
 # give <base> <z|-> <option of tar>…: nothing is written here, a full disk must not keep results
 give() {
@@ -258,6 +292,7 @@ give() {
     local -a codes
     cd "$1" || exit 1
     shift 2
+    know_hasher
     coproc digest
     # opened anew: bash keeps the descriptors of a coprocess, and copies of them, from other commands
     exec 7> "/dev/fd/${COPROC[1]}" 8<&"${COPROC[0]}"
@@ -274,7 +309,7 @@ give() {
 }
 
 give_tar() {
-    tar -c --format=gnu "$@" --null --no-recursion -h --hard-dereference -T - -f - 7>&- 8<&-
+    exec tar -c --format=gnu "$@" --null --no-recursion -h --hard-dereference -T - -f - 7>&- 8<&-
 }
 
 # ------------------------------------------------------------------ what goes away

@@ -165,9 +165,10 @@ def key(path: str) -> str:
 
 
 def _requests(wanted: dict[str, list[str]]) -> Iterator[bytes]:
+    """Return each path after the first letter of what is wanted of it."""
     for how, paths in wanted.items():
-        names = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
-        yield f"{how} {len(names)}\n".encode() + names
+        for path in paths:
+            yield how[:1].encode() + b"./" + os.fsencode(path) + b"\0"
 
 
 def _parsed(record: bytes) -> tuple[str, Node]:
