@@ -337,7 +337,7 @@ def test_the_login_shell_may_be_any_and_print_what_it_likes(
     host_of: Callable[..., SshHost], tmp_path: Path, shell: str
 ) -> None:
     host = host_of(f'ForceCommand {_GARBAGE}; exec {shell} -c "$SSH_ORIGINAL_COMMAND"')
-    odd = 'it\'s $HOME !! "`x`" \\ \n*'
+    odd = 'it\'s $HOME !! "`x`" @40 %s \\x41 [a] \n*'
     assert host.run(("printf", "%s", odd), limit=LIMIT, stdin=b"x").stdout == odd
     path = str(tmp_path / odd)
     host.write([NewFile(path=path, content=b"\0")])
