@@ -33,6 +33,7 @@ LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
     "SlurmJobArray",
     "PBS",
     "Torque",
+    "SGE",
 }
 LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.schedulers.pbs import PBS
+from jobferry_common.schedulers.sge import Sge
 from jobferry_common.schedulers.shell import Shell
 from jobferry_common.schedulers.slurm import Slurm
 from jobferry_common.schedulers.torque import Torque
@@ -33,6 +34,7 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "Slurm": lambda _home, _slots: Slurm(),
         "PBS": lambda _home, _slots: PBS(),
         "Torque": lambda _home, _slots: Torque(),
+        "SGE": lambda _home, _slots: Sge(),
     }
 )
 
