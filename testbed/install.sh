@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install the servers that the tests start: Slurm with accounting, OpenSSH, Redis, a compose client.
+# Install the servers that the tests start: Slurm with accounting, SGE, OpenSSH, Redis, a compose client.
 # Debian or Ubuntu, as root. Nothing is started, and nothing runs afterwards; a second call does nothing.
 #
 #     testbed/install.sh              all of them
@@ -8,6 +8,7 @@ set -euo pipefail
 
 packages=(
     slurm-wlm slurmdbd mariadb-server munge
+    gridengine-master gridengine-exec gridengine-client
     openssh-server openssh-client tcsh fish
     redis-server
     iproute2 procps faketime openssl btrfs-progs

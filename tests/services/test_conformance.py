@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobferry_common.names import SchedulerId
+    from tests.testbed.sge import SgeCluster
     from tests.testbed.slurm import SlurmCluster
 
 _ACCOUNTING = pytest.param("slurm_with_accounting", marks=pytest.mark.needs("slurmdbd"))
+_SGE = pytest.param("sge", marks=pytest.mark.needs("sge"))
 _SLURM = pytest.param("slurm", marks=pytest.mark.needs("slurm"))
 
 
@@ -39,12 +41,27 @@ def _slurm(request: pytest.FixtureRequest, fixture: str, directory: Path) -> Sys
     )
 
 
-@pytest.fixture(params=["shell", _SLURM, _ACCOUNTING])
+def _sge(request: pytest.FixtureRequest, directory: Path) -> System:
+    cluster: SgeCluster = request.getfixturevalue("sge")
+    return System(
+        scheduler=scheduler_named("SGE", home="/nowhere"),
+        directory=directory,
+        environment=cluster.env(),
+        bad_queue="nosuch.q",
+        hold_flag="#$ -h",
+        time_limit="5s",
+        slots=cluster.slots,
+    )
+
+
+@pytest.fixture(params=["shell", _SLURM, _ACCOUNTING, _SGE])
 def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> Iterator[System]:
     """Each batch system in turn."""
     if request.param == "shell":
         scheduler = scheduler_named("Shell", home=f"{tmp_path}/a home/shell", slots=4)
         system = System(scheduler=scheduler, directory=directory, bad_queue=None, slots=4)
+    elif request.param == "sge":
+        system = _sge(request, directory)
     else:
         system = _slurm(request, request.param, directory)
     yield system
@@ -52,7 +69,8 @@ def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> I
 
 
 def test_every_scheduler_is_tried() -> None:
-    assert set(SCHEDULERS) == {"Shell", "Slurm", *(fake.scheduler for fake in FAKES.values())}
+    fakes = {fake.scheduler for fake in FAKES.values()}
+    assert set(SCHEDULERS) == {"Shell", "Slurm", "SGE", *fakes}
 
 
 @pytest.mark.parametrize("system", [_ACCOUNTING], indirect=True)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.testbed import layers
 from tests.testbed.servers import missing
+from tests.testbed.sge import SgeCluster
 from tests.testbed.slurm import SlurmCluster
 from tests.testbed.sshd import SshServer
 
@@ -113,7 +114,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """An empty home directory for every test, and no settings of the machine's user."""
     directory = tmp_path_factory.mktemp("home")
     for name in [*os.environ]:
-        if name.startswith(("JOBFERRY_", "SLURM_", "XDG_")) and name != _REQUIRED:
+        if name.startswith(("JOBFERRY_", "SLURM_", "SGE_", "XDG_")) and name != _REQUIRED:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(directory))
     return directory
@@ -147,6 +148,21 @@ def slurm_with_accounting(slurm_accounting: SlurmCluster) -> Iterator[SlurmClust
     slurm_accounting.reset()
     yield slurm_accounting
     slurm_accounting.reset()
+
+
+@pytest.fixture(scope="session")
+def sge_cluster() -> Iterator[SgeCluster]:
+    """An SGE cluster "delta" with 32 slots, for the whole session of this process."""
+    with SgeCluster.temporary("delta") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def sge(sge_cluster: SgeCluster) -> Iterator[SgeCluster]:
+    """The SGE cluster "delta", empty at the start and at the end of the test."""
+    sge_cluster.reset()
+    yield sge_cluster
+    sge_cluster.reset()
 
 
 @pytest.fixture(scope="session")

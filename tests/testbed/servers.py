@@ -20,6 +20,7 @@ _SLURM: Final = ("slurmctld", "slurmd", "sbatch", "squeue", "munged")
 SERVERS: Final = {
     "slurm": _SLURM,
     "slurmdbd": (*_SLURM, "slurmdbd", "mariadbd", "mariadb-install-db"),
+    "sge": ("sge_qmaster", "sge_execd", "qsub", "qstat", "qacct", "qconf"),
     "sshd": ("sshd", "ssh", "ssh-keygen"),
     "shells": ("tcsh", "fish", "dash"),
     "redis": ("redis-server",),
@@ -35,7 +36,7 @@ SERVERS: Final = {
 _UNSHARE: Final = ("unshare", "--mount", "true")
 
 #: these start only for root: Slurm switches users, and mounts are root's
-_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd", "namespaces", "btrfs"})
+_FOR_ROOT: Final = frozenset({"slurm", "slurmdbd", "sge", "namespaces", "btrfs"})
 
 
 @cache
