@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common.depot.store import checked, pieces_of, told
+from jobferry_common.errors import DepotError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -54,9 +55,12 @@ class Remote:
         with told(self.shown, f"write object {digest[:12]}"):
             part = self._part()
             try:
+                size = 0
                 with self._fs.open(part, "wb") as file:
                     for chunk in checked(digest, chunks, self.shown):
                         file.write(chunk)
+                        size += len(chunk)
+                self._must_have(part, size)
                 self._directory(f"objects/{digest[:2]}")
                 self._fs.mv(part, self._path(digest))
             except BaseException:
@@ -78,6 +82,17 @@ class Remote:
             for digest in digests:
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(self._path(digest))
+
+    def _must_have(self, part: str, size: int) -> None:
+        """Look whether all of it arrived: a server may have said too late, or nowhere, that it did not.
+
+        Raises:
+            DepotError: it did not.
+        """
+        found = self._fs.info(part).get("size")
+        if found not in (None, size):
+            msg = f"the depot {self.shown} kept {found} of {size} bytes: is the disk or the quota there full?"
+            raise DepotError(msg)
 
     def _there(self, wanted: set[str]) -> set[str]:
         """Return which objects of one folder are there."""
