@@ -88,6 +88,15 @@ class Books:
         gone = {run for run, answer in zip(runs, there, strict=True) if not answer}
         self.release(holder for holder, run in owners.items() if run in gone)
 
+    def meet(self, host: str, address: str) -> None:
+        """Note that a machine found the depot at an address of its own."""
+        self._ledger.ask("SADD", self._ledger.key("depot:met"), f"{host} {self._depot} {address}")
+
+    def was_met(self, host: str, address: str, depot: str) -> bool:
+        """Tell whether it found another one there before: that was removed, and this one made in its place."""
+        met = self._ledger.key("depot:met")
+        return bool(self._ledger.ask("SISMEMBER", met, f"{host} {depot} {address}"))
+
     def garbage(self) -> Iterator[list[str]]:
         """Yield objects that nobody needs, some at a time; what was yielded has to be removed at once."""
         while taken := self._taken():

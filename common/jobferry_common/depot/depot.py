@@ -7,6 +7,7 @@ depot.tidy()                          # removes what nobody needs any more
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from threading import Lock
@@ -51,7 +52,13 @@ class Depot:
         self.store = store
         self.id = store.id()
         self.books = Books(ledger, self.id)
+        self.books.meet(socket.gethostname(), store.shown)
         self._swept = time.monotonic()
+
+    def succeeds(self, depot: str) -> bool:
+        """Tell whether it is a depot of another id, or was made in its place: then it lacks what was there."""
+        here = (socket.gethostname(), self.store.shown)
+        return depot == self.id or self.books.was_met(*here, depot)
 
     def reserve(self, holder: str, digests: Collection[str]) -> set[str]:
         """Note that a holder needs objects; return those that the store lacks.
@@ -133,15 +140,17 @@ def the_depot(settings: DepotSettings, ledger: Ledger, ticket: Ticket) -> Depot:
     except BadInput as error:  # of this side's settings, not of the submission
         msg = f"the depot {settings.shown} cannot be opened: {error}"
         raise DepotError(msg) from error
-    if found is not None and found.id != ticket.depot:
+    if found is not None and not found.succeeds(ticket.depot):
         forget_depots()  # the broker may have lost its memory, and a depot in it its id
         found = open_depot(settings, ledger)
-    if found is None or found.id != ticket.depot:
+    if found is None or not found.succeeds(ticket.depot):
         here = f"another one, {settings.shown}, is set" if found else "none is set"
         msg = (
             f"these files travel through the depot {ticket.shown} of their producer, and here {here}: "
             "expected [depot] url in config.toml to lead there"
         )
+        if found and settings.shown == ticket.shown:
+            msg += f"; if it was made anew there, have its file `id` say {ticket.depot} instead of {found.id}"
         raise DepotError(msg)
     return found
 

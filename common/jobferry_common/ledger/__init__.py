@@ -68,6 +68,7 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `depot:<depot>:offers` | sorted set | holders without a run, by the time they are void |
 | `depot:<depot>:garbage` | set | objects that nobody needs |
 | `depot:<depot>:removing` | sorted set | objects that somebody removes at this moment, since when |
+| `depot:met` | set | `<host> <depot> <address>`: that machine found the depot there |
 | `depot:sees` | set | `<cluster> <place>`: its worker saw files of that place |
 | `depot:id`, `depot:data:…`, `depot:bytes`, … | – | the broker as a depot, see `depot/in_broker.py` |
 | `events` | stream | events of runs and clusters, the last 10,000 or so |

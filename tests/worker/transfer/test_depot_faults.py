@@ -277,3 +277,36 @@ def test_what_another_workers_mirror_had_is_brought_from_the_cluster_again(ferry
     ferry.collect()
     assert ferry.attend().results is ResultsState.DELIVERED
     assert (ferry.source / "task.0" / "out").read_text() == "out of 0\n"
+
+
+def test_a_folder_that_was_removed_and_made_again_is_gone_on_with(ferry: Ferry) -> None:
+    def anew() -> None:
+        shutil.rmtree(ferry.depot)
+        ferry.depot.mkdir()
+        forget_depots()
+
+    anew()
+    with pytest.raises(NotInDepot):
+        ferry.stage()
+    ferry.attend()
+    ferry.stage()
+    ferry.succeed(0)
+    ferry.end()
+    ferry.collect()
+    anew()
+    assert ferry.attend().results is ResultsState.REMOTE
+    ferry.collect()
+    assert ferry.attend().results is ResultsState.DELIVERED
+    assert (ferry.source / "task.0" / "out").read_text() == "out of 0\n"
+    ferry.collect()
+    ferry.attend()
+    assert ferry.objects() == []
+
+
+def test_a_folder_of_the_same_name_that_was_never_met_is_told_apart(ferry: Ferry) -> None:
+    shutil.rmtree(ferry.depot)
+    ferry.depot.mkdir()
+    forget_depots()
+    ferry.ledger.redis.delete("jobferry:depot:met")  # as on another machine
+    with pytest.raises(DepotError, match="have its file `id` say"):
+        ferry.stage()

@@ -186,10 +186,12 @@ class Passage:
 
     def release(self) -> None:
         """Release what the run needs of the depot; it is removed now or later."""
-        parts = self._standings.of(self._run).parts
-        Books(self._ledger, self._ticket.depot).release(self._ticket.holders(parts))
+        holders = self._ticket.holders(self._standings.of(self._run).parts)
+        Books(self._ledger, self._ticket.depot).release(holders)
         try:
-            self._depot().tidy()
+            depot = self._depot()
+            depot.books.release(holders)  # of one that was made in its place
+            depot.tidy()
         except StagingError as error:
             logger.warning("%s: %s", self._run, error, extra={"action": "depot-tidy"})
 
