@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from typing import TYPE_CHECKING
@@ -107,3 +108,8 @@ def test_only_references_are_dumped() -> None:
     assert profile.secrets() == ["passphrase"]
     assert not {"env:A", "file:/x", "geheim"} & set(profile.public().model_dump().values())
     assert SshProfile.model_validate(dumped).password == SecretStr("env:A")
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    assert "is no regular file" in refusal(f"file:{tmp_path}/pipe")

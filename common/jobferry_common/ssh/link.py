@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from jobferry_common.errors import HostUnreachable
+from jobferry_common.ssh import secrets
 from jobferry_common.ssh.hostkeys import HostKeys
 from jobferry_common.ssh.login import authenticate
-from jobferry_common.ssh.way import ProxySocket, straight, through_command, through_host
+from jobferry_common.ssh.way import ProxySocket, program_of, straight, through_command, through_host
 
 if TYPE_CHECKING:
     import socket
@@ -93,6 +94,9 @@ def link_to(login: Login, codes: Codes) -> Link:
     try:
         for hop in (*login.jumps, login):
             link.extend(hop, codes)
+    except HostUnreachable as error:
+        link.close()
+        raise type(error)(secrets.hidden(str(error), login)) from None
     except BaseException:
         link.close()
         raise
@@ -121,9 +125,7 @@ def _prepare(
         keys.check(shown)
         return
     if isinstance(sock, ProxySocket):
-        why = (
-            f"{why}; ProxyCommand {login.proxy_command!r} said: {sock.said().strip() or 'nothing'}"
-        )
+        why = f"{why}; ProxyCommand {program_of(login.proxy_command or '')} said: {sock.said().strip() or 'nothing'}"
     msg = f"{login.name} answers, and no connection came about: {why}"
     raise HostUnreachable(msg)
 

@@ -215,8 +215,9 @@ class _Answers:
         if given.password is not None and not wants_code:
             self.gave_password = True
             return secrets.read(given.password, "password")
+        asked = secrets.hidden(prompt.strip(), self._login)
         msg = (
-            f"{self._login.name} asks {prompt.strip()!r}, and nothing is set to answer it: "
+            f"{self._login.name} asks {asked!r}, and nothing is set to answer it: "
             "expected totp_secret for a code, password for a password"
         )
         raise LoginRefused(msg)

@@ -139,12 +139,19 @@ def through_command(login: Login, command: str) -> ProxySocket:
     except OSError as error:
         proxy.close()
         said.close()
-        msg = f"{login.name}: ProxyCommand cannot be started: {command!r}: {error.strerror}"
+        msg = (
+            f"{login.name}: ProxyCommand {program_of(command)} cannot be started: {error.strerror}"
+        )
         raise HostUnreachable(msg) from None
     finally:
         theirs.close()
     proxy.attach(process, said)
     return proxy
+
+
+def program_of(command: str) -> str:
+    """Return what a command runs, for messages; its arguments may hold a secret."""
+    return next((word for word in command.split() if "=" not in word), "")
 
 
 def _argv(command: str, login: Login) -> list[str]:
@@ -153,7 +160,7 @@ def _argv(command: str, login: Login) -> list[str]:
         try:
             return shlex.split(command)
         except ValueError as error:
-            msg = f"{login.name}: ProxyCommand cannot be read: {command!r}: {error}"
+            msg = f"{login.name}: ProxyCommand {program_of(command)} cannot be read: {error}"
             raise HostUnreachable(msg) from None
     return ["/bin/sh", "-c", f"exec {command}"]
 

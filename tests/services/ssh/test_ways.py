@@ -137,3 +137,13 @@ def test_a_server_that_says_nothing_counts_as_unreachable(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connection = connect(port=listener.getsockname()[1], timeout=0.5)
         assert "no greeting of an ssh server within" in refusal(connection)
+
+
+def test_the_arguments_of_a_command_and_a_secret_that_it_says_are_not_told(
+    known: Path, connect: Callable[..., Connection]
+) -> None:
+    command = "sh -c 'echo \"cannot open door with hunter2\" >&2' x --token=swordfish"
+    text = refusal(connect(proxy_command=command, password="hunter2"))
+    assert "ProxyCommand sh said: cannot open door with ***" in text
+    assert "hunter2" not in text
+    assert "swordfish" not in text

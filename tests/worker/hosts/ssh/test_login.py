@@ -209,3 +209,16 @@ def test_a_name_that_nobody_knows_is_told(connect: Callable[..., Connection]) ->
         connection = connect(server, hostname="no-such-host.invalid")
         with pytest.raises(HostUnreachable, match="nobody knows the address"):
             connection.transport()
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "it's \\ 'quoted'\""])
+def test_a_server_that_repeats_what_it_was_given_gets_it_into_no_message(
+    connect: Callable[..., Connection], password: str
+) -> None:
+    first = [("Password: ", lambda _: True)]
+    second = [(f"{password!r} accepted, {password} too; Verification code: ", is_code)]
+    with StandIn(rounds=[first, second]) as server:
+        text = refusal(connect(server, password=password))
+    assert "accepted, *** too; Verification code:" in text
+    assert password not in text
+    assert repr(password)[1:-1] not in text
