@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobferry_common.errors import HostUnreachable
+from jobferry_common.files import NewFile
 from jobferry_worker.hosts.ssh import SshHost, stream
 from jobferry_worker.hosts.ssh.channel import Wire
 from tests.testbed.link import Link
@@ -92,4 +95,34 @@ def test_a_command_that_ended_between_two_chunks_says_why(
     feeding.start()
     feeding.join(LIMIT.total_seconds())
     assert [(end.exit_code, end.stderr) for end in ends] == [(3, "full\n")]
+    host.close()
+
+
+def test_one_session_is_enough(host_of: Callable[..., SshHost], tmp_path: Path) -> None:
+    host = host_of(MaxSessions="1")
+    for number in range(3):
+        host.write([NewFile(path=f"{tmp_path}/{number}", content=b"x")])
+        assert host.feed(("cat",), [b"in"], silence=LIMIT).checked() == "in"
+        with host.output(("echo", "out"), silence=LIMIT) as output:
+            assert output.read() == b"out\n"
+    with ThreadPoolExecutor(4) as pool:
+        fed = [pool.submit(host.feed, ("cat",), [b"in"], silence=LIMIT) for _ in range(4)]
+        ran = [pool.submit(host.run, ("echo", "out"), limit=LIMIT) for _ in range(4)]
+        assert {one.result().checked() for one in fed} == {"in"}
+        assert {one.result().checked() for one in ran} == {"out\n"}
+    host.close()
+
+
+def test_a_command_beside_the_stream_that_has_the_only_session_says_what_is_wrong(
+    host_of: Callable[..., SshHost],
+) -> None:
+    host = host_of(MaxSessions="1")
+
+    def asking() -> Iterator[bytes]:
+        yield b"in"
+        host.run(("true",), limit=timedelta(seconds=0.2))
+
+    with pytest.raises(HostUnreachable, match="MaxSessions in its sshd_config"):
+        host.feed(("cat",), asking(), silence=LIMIT)
+    assert host.run(("echo", "out"), limit=LIMIT).checked() == "out\n"
     host.close()

@@ -39,6 +39,10 @@ PROBE_SECONDS: Final = 15.0
 _GRACE_SECONDS: Final = 5.0
 _PATH_SECONDS: Final = 60.0
 _NEVER: Final = 1 << 62
+#: between two tries for a session where the server allows no more of them
+_ROOM_SECONDS: Final = 0.2
+_FREED_SECONDS: Final = 5.0
+_LEAST_SECONDS: Final = 1.0
 #: to how many more shells something is given
 _TRIES: Final = 3
 
@@ -84,6 +88,7 @@ class Shells:
         self._most = most
         self._idle: list[Shell] = []
         self._out = 0
+        self._streams = 0
         self._changed = threading.Condition()
         self._path = ""
         self.watch = Watch(connection.lost)
@@ -145,6 +150,34 @@ class Shells:
         transport.packetizer.REKEY_BYTES = transport.packetizer.REKEY_PACKETS = _NEVER
         return transport
 
+    def open(self, transport: paramiko.Transport, until: float, **sizes: int) -> paramiko.Channel:
+        """Open a session for a stream; where the server allows no more, shells make room that nobody uses.
+
+        Raises:
+            HostUnreachable: there is no room all the same.
+        """
+        while True:
+            try:
+                left = max(until - time.monotonic(), _LEAST_SECONDS)
+                channel = open_session(transport, timeout=left, **sizes)
+            except paramiko.ChannelException as error:
+                self.close()
+                with self._changed:
+                    # a shell ends a moment after its channel, and one in use is given back
+                    self._changed.wait(_ROOM_SECONDS)
+                if time.monotonic() > until:
+                    raise HostUnreachable(self._no_session(error)) from error
+            else:
+                with self._changed:
+                    self._streams += 1
+                return channel
+
+    def opened_no_more(self) -> None:
+        """Note that a stream's session was closed."""
+        with self._changed:
+            self._streams -= 1
+            self._changed.notify()
+
     def is_reachable(self, transport: paramiko.Transport) -> bool:
         """Tell whether the far side answers at all; a connection over which nothing comes is given up."""
         until = time.monotonic() + PROBE_SECONDS + _GRACE_SECONDS
@@ -167,6 +200,7 @@ class Shells:
 
     def _take(self, until: float) -> Shell:
         was_dead = False
+        soon = time.monotonic() + _FREED_SECONDS
         while True:
             transport = self.transport()
             if shell := self._turn(transport, until):
@@ -174,7 +208,7 @@ class Shells:
             try:
                 return self._start(transport)
             except _NoRoom as error:
-                self._make_do(error)
+                self._make_do(error, soon, until)
             except _Dead as error:  # it broke while nobody used it: nothing was done over it
                 self._left()
                 if was_dead:
@@ -203,16 +237,26 @@ class Shells:
             self._changed.notify()
             return self._out
 
-    def _make_do(self, error: _NoRoom) -> None:
-        """The server allows no more sessions: wait for those that there are."""
+    def _make_do(self, error: _NoRoom, soon: float, until: float) -> None:
+        """The server allows no more sessions: wait for those that there are, or for a stream that has the only one.
+
+        One that was closed is free `soon`, once what ran in it has ended.
+        """
         others = self._left()
-        if not others:
-            msg = (
-                f"{self.connection.name} opens no session: {error}; "
-                "MaxSessions in its sshd_config should be 10 or more"
-            )
-            raise HostUnreachable(msg) from error
-        self._most = others
+        if others:
+            self._most = others
+            return
+        with self._changed:
+            if time.monotonic() < (until if self._streams else min(until, soon)):
+                self._changed.wait(_ROOM_SECONDS)
+                return
+        raise HostUnreachable(self._no_session(error)) from error
+
+    def _no_session(self, error: Exception) -> str:
+        return (
+            f"{self.connection.name} opens no session: {error}; "
+            "MaxSessions in its sshd_config should be 10 or more"
+        )
 
     def _usable(self, transport: paramiko.Transport) -> Shell | None:
         while self._idle:

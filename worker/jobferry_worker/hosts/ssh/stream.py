@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from jobferry_common.errors import HostUnreachable
 from jobferry_common.schedulers.base import Completed
 from jobferry_common.scripts.quoting import word, words
-from jobferry_worker.hosts.ssh.channel import BROKEN, EMPTY, Wire, open_session
+from jobferry_worker.hosts.ssh.channel import BROKEN, EMPTY, Wire
 from jobferry_worker.hosts.ssh.shell import MOST_OUTPUT, ShellGone
 from jobferry_worker.hosts.streams import NOT_RUN, TIMED_OUT
 
@@ -121,12 +121,10 @@ class Stream:
 
     def _opened(self, until: float) -> Wire:
         path = self._shells.path()
-        channel = open_session(
-            self._transport,
-            timeout=_START_SECONDS,
-            window_size=_WINDOW_BYTES,
-            max_packet_size=_PACKET_BYTES,
-        )
+        sizes = {"window_size": _WINDOW_BYTES, "max_packet_size": _PACKET_BYTES}
+        channel = self._shells.open(self._transport, until, **sizes)
+        self._stack.callback(self._shells.opened_no_more)
+        self._stack.callback(channel.close)
         wire = Wire(channel)
         channel.exec_command(_remote(self._script(path)))
         channel.settimeout(self._silence)
