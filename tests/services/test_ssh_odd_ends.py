@@ -126,3 +126,14 @@ def test_a_command_beside_the_stream_that_has_the_only_session_says_what_is_wron
         host.feed(("cat",), asking(), silence=LIMIT)
     assert host.run(("echo", "out"), limit=LIMIT).checked() == "out\n"
     host.close()
+
+
+def test_options_that_a_user_has_for_tar_leave_no_file_out(tmp_path: Path) -> None:
+    server = SshServer(tmp_path / "sshd")
+    server.home.mkdir(parents=True)
+    (server.home / ".bash_profile").write_text("export TAR_OPTIONS='--exclude=*'\n")
+    with server:
+        host = SshHost(Link(server))
+        host.write([NewFile(path=f"{tmp_path}/new", content=b"x")])
+        assert (tmp_path / "new").read_bytes() == b"x"
+        host.close()

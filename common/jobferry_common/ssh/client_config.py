@@ -33,6 +33,10 @@ logger: Final = logging.getLogger(__name__)
 _DEEPEST: Final = 16
 _EXEC_SECONDS: Final = 10.0
 _KEYWORD: Final = re.compile(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*\Z")
+#: of these all of the line counts
+_COMMANDS: Final = frozenset(("proxycommand", "knownhostscommand", "localcommand", "remotecommand"))
+#: words, quoted or not, before a comment
+_COMMENT: Final = re.compile(r'^((?:"[^"]*"|[^"#]|(?<=\S)#)*?)\s+#.*')
 _EVERY_HOST: Final = "Host *"
 _NO_HOST: Final = "Host !*"
 #: what a Match may ask for here; OpenSSH takes them in any case, and an equals sign behind them
@@ -149,7 +153,9 @@ def _understood(path: Path, text: str) -> str:
     """Return a line as paramiko reads it; one that it cannot read concerns no host, and is no reason to refuse all."""
     found = _KEYWORD.match(text)
     keyword = found[1].lower() if found else ""
-    line = f"Match {_criteria(found[2])}" if found and keyword == "match" else text
+    line = text if keyword in _COMMANDS else _COMMENT.sub(r"\1", text)
+    if found and keyword == "match":
+        line = f"Match {_criteria(found[2])}"
     try:
         _Config.from_text(line)
     except (paramiko.ConfigParseError, ValueError) as error:

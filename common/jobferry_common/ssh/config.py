@@ -30,6 +30,10 @@ _HIGHEST_PORT: Final = 65535
 _TIMEOUT_SECONDS: Final = 10.0
 _KEEPALIVE_SECONDS: Final = 30.0
 _MOST_JUMPS: Final = 10
+#: times of OpenSSH's: numbers, each with its unit
+_TIME_PART: Final = re.compile(r"([0-9]+)([smhdw]?)")
+_TIME: Final = re.compile(r"([0-9]+[smhdw]?)+")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _KNOWN_HOSTS: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _GLOBAL_KNOWN_HOSTS: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 #: nothing that a shell or an option could mean something else by
@@ -141,8 +145,8 @@ def _login(alias: str, options: Options, profile: SshProfile | None, way: tuple[
         port=port,
         user=user,
         by_hand=_by_hand(alias, host, user, port, profile),
-        timeout_seconds=seconds or _number(options, "connecttimeout", 0) or _TIMEOUT_SECONDS,
-        keepalive_seconds=_number(options, "serveraliveinterval", 0) or _KEEPALIVE_SECONDS,
+        timeout_seconds=seconds or _seconds(options, "connecttimeout") or _TIMEOUT_SECONDS,
+        keepalive_seconds=_seconds(options, "serveraliveinterval") or _KEEPALIVE_SECONDS,
         family=_family(options),
         credentials=_credentials(options, tokens, profile),
         trust=_trust(options, tokens, profile),
@@ -271,6 +275,14 @@ def _number(options: Options, key: str, default: int) -> int:
         msg = f"~/.ssh/config: {key} is {text!r}: expected a number"
         raise HostUnreachable(msg)
     return int(text)
+
+
+def _seconds(options: Options, key: str) -> int:
+    """Return a time as OpenSSH has it: "90", "90s" or "1m30s"; 0 if it is not given."""
+    text = (one(options, key) or "").lower()
+    if not _TIME.fullmatch(text):
+        return _number(options, key, 0)
+    return sum(int(count) * _UNITS[unit] for count, unit in _TIME_PART.findall(text))
 
 
 def _family(options: Options) -> socket.AddressFamily:

@@ -8,6 +8,7 @@ link.close()
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -114,13 +115,14 @@ def _prepare(
     options = transport.get_security_options()
     options.key_types = keys.preferred(options.key_types)
     options.ciphers = sorted(options.ciphers, key=lambda name: name not in _LIGHT)
+    started = time.monotonic()
     try:
         transport.start_client(timeout=2 * login.timeout_seconds)
         shown = transport.get_remote_server_key()
     except paramiko.ssh_exception.IncompatiblePeer as error:
         why = f"it offers nothing that is still thought safe: {error}"
     except (paramiko.SSHException, EOFError, OSError) as error:
-        why = _why(error, login)
+        why = _why(error, login, time.monotonic() - started)
     else:
         keys.check(shown)
         return
@@ -130,10 +132,15 @@ def _prepare(
     raise HostUnreachable(msg)
 
 
-def _why(error: Exception, login: Login) -> str:
+def _why(error: Exception, login: Login, waited: float) -> str:
     text = str(error)
     if "banner" in text:
         seconds = login.timeout_seconds
+        if waited < seconds:
+            return (
+                "it closed the connection and did not greet as an ssh server does; is it the right port? Or do too "
+                "many log in there at once (MaxStartups)? It is tried again"
+            )
         return (
             f"no greeting of an ssh server within {seconds:.0f} s; is it the right port? (timeout)"
         )

@@ -55,6 +55,22 @@ def test_the_profile_comes_before_the_configuration(
     assert (found.port, found.user, found.timeout_seconds) == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5s", 5), ("1m30s", 90), ("2H", 7200), ("7 # words", 7), ('"8"', 8)]
+)
+def test_times_and_comments_are_read_as_openssh_does(
+    ssh_home: Path, text: str, seconds: int
+) -> None:
+    write(
+        ssh_home,
+        f"Host hpc1 # ours\n  ConnectTimeout {text}\n  Port 2200\t# of the gate\n  User a#b\n"
+        "  ProxyCommand nc %h %p # all of it\n",
+    )
+    found = login()
+    assert (found.timeout_seconds, found.port, found.user) == (seconds, 2200, "a#b")
+    assert found.proxy_command == "nc hpc1 2200 # all of it"
+
+
 def test_an_alias_stands_for_a_host(ssh_home: Path) -> None:
     write(
         ssh_home,

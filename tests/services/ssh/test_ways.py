@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,3 +148,19 @@ def test_the_arguments_of_a_command_and_a_secret_that_it_says_are_not_told(
     assert "ProxyCommand sh said: cannot open door with ***" in text
     assert "hunter2" not in text
     assert "swordfish" not in text
+
+
+def test_a_server_that_hangs_up_at_once_is_not_called_silent(
+    known: Path, connect: Callable[..., Connection]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        text = refusal(connect(port=listener.getsockname()[1], timeout=60))
+        hanging_up.join()
+    assert "it closed the connection" in text
+    assert "MaxStartups" in text

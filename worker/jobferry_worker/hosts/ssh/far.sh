@@ -144,7 +144,8 @@ jf_why() {
 # bytes of the channel that are an archive
 jf_unpack() {
     jf_feed "$1"
-    command tar -x -m -o --no-same-permissions -C / -f - <&6 >/dev/null 2>&9
+    # of the user's own options for tar some would leave files out
+    TAR_OPTIONS='' command tar -x -m -o --no-same-permissions -C / -f - <&6 >/dev/null 2>&9
     local code=$?
     jf_drain
     return "$code"

@@ -12,6 +12,8 @@
 set -o pipefail
 shopt -s nullglob
 export LC_ALL=C
+# options of the user's own would leave files out, or name them otherwise
+unset TAR_OPTIONS GZIP
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
