@@ -12,7 +12,8 @@ JobferryError                      exit code 1
 │   ├── BrokerUnreachable          Redis or Valkey does not answer
 │   ├── HostUnreachable            the machine of a cluster does not answer
 │   │   ├── HostKeyRefused         it is not the machine that was expected, or nobody knows it yet
-│   │   └── LoginRefused           it answers, and does not let this user in
+│   │   ├── LoginRefused           it answers, and does not let this user in
+│   │   └── NoSession              it allows no more of them on a connection
 │   └── NoWorker                   nobody serves the cluster
 ├── LeaseLost                      another worker holds the cluster, or the broker forgot us
 ├── NewerVersion                   exit code 2: a newer jobferry made it, and only a newer one may touch it
@@ -120,6 +121,10 @@ class HostKeyRefused(HostUnreachable):
 
 class LoginRefused(HostUnreachable):
     """The machine does not let this user in, or what it asks for cannot be given."""
+
+
+class NoSession(HostUnreachable):
+    """The machine allows no more sessions on a connection."""
 
 
 class NoWorker(Unreachable):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobferry_common.document import Policy
-from jobferry_common.errors import LeaseLost, StagingError
+from jobferry_common.errors import LeaseLost, NoSession, StagingError
 from jobferry_common.ledger.findings import FailedTask
 from jobferry_common.ledger.pages import destination_of
 from jobferry_common.names import AttemptKey
@@ -270,3 +270,19 @@ def test_results_of_a_run_that_gave_its_directories_up_stay_on_the_cluster(
     )
     world.clean()
     assert not world.base().exists()
+
+
+def test_a_machine_without_room_for_a_stream_is_named_by_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        msg = "hpc1 opens no session: MaxSessions in its sshd_config should be 10 or more"
+        raise NoSession(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Local, "stage", refuse)
+        with pytest.raises(NoSession):
+            world.stage()
+    assert "cannot be moved now: hpc1 opens no session" in world.record.reason
+    world.stage()
+    assert (world.record.staged, world.record.reason) == (True, "")

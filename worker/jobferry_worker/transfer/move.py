@@ -11,7 +11,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import StagingError
+from jobferry_common.errors import NoSession, StagingError
 from jobferry_worker.staging import staging_of
 from jobferry_worker.transfer.depot import way_of
 
@@ -69,7 +69,7 @@ def explained(ledger: Ledger, run: RunId) -> Iterator[None]:
     """Have the run say why its files cannot be moved, as long as that is so."""
     try:
         yield
-    except StagingError as error:
+    except (StagingError, NoSession) as error:
         say_unless_worse(ledger, run, f"{_WAITS}{error}")
         raise
     if ledger.run(run).reason.startswith(_WAITS):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import paramiko
 
-from jobferry_common.errors import HostUnreachable
+from jobferry_common.errors import HostUnreachable, NoSession
 from jobferry_worker.hosts.ssh.channel import BROKEN, open_session
 from jobferry_worker.hosts.ssh.shell import (
     START_SECONDS,
@@ -154,7 +154,7 @@ class Shells:
         """Open a session for a stream; where the server allows no more, shells make room that nobody uses.
 
         Raises:
-            HostUnreachable: there is no room all the same.
+            NoSession: there is no room all the same.
         """
         while True:
             try:
@@ -166,7 +166,7 @@ class Shells:
                     # a shell ends a moment after its channel, and one in use is given back
                     self._changed.wait(_ROOM_SECONDS)
                 if time.monotonic() > until:
-                    raise HostUnreachable(self._no_session(error)) from error
+                    raise NoSession(self._no_session(error)) from error
             else:
                 with self._changed:
                     self._streams += 1
@@ -250,7 +250,7 @@ class Shells:
             if time.monotonic() < (until if self._streams else min(until, soon)):
                 self._changed.wait(_ROOM_SECONDS)
                 return
-        raise HostUnreachable(self._no_session(error)) from error
+        raise NoSession(self._no_session(error)) from error
 
     def _no_session(self, error: Exception) -> str:
         return (

@@ -15,6 +15,7 @@ import re
 import secrets
 import time
 from contextlib import ExitStack, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from jobferry_common.errors import HostUnreachable
@@ -234,9 +235,12 @@ def feed(shells: Shells, argv: Argv, chunks: Iterable[bytes], *, silence: timede
     """Run a command and stream to its stdin. What the iterator raises ends the command."""
     if refused := _too_long(argv):
         return refused
+    rest = iter(chunks)
+    # what is asked at the far side to know how to begin needs no session beside the stream's
+    begin = next(rest, b"")
     stream = Stream(shells, argv, silence)
     try:
-        for chunk in chunks:
+        for chunk in chain([begin], rest):
             left = memoryview(chunk)
             while left:
                 left = stream.push(left)
