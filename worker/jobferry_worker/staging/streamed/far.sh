@@ -132,8 +132,8 @@ blocks() {
     return 1
 }
 
-# data <z|->: the blocks of a file
-data() { if [ "$1" = z ]; then blocks | gzip -dc; else blocks; fi; }
+# data <size> <z|->: a file; nobody knows before how many bytes it is compressed, so those come in blocks
+data() { if [ "$2" = z ]; then blocks | gzip -dc; else take "$1"; fi; }
 
 # pieces <part>: parts of a file that has holes
 pieces() {
@@ -154,7 +154,7 @@ object() {
         truncate -s "$1" "$part" && pieces "$part" || fail "$part: the stream was cut"
         sum=$(digest < "$part") || exit 1
     else
-        sum=$(data "$4" | tee "$part" | digest) || fail "$part: the stream was cut"
+        sum=$(data "$1" "$4" | tee "$part" | digest) || fail "$part: the stream was cut"
     fi
     read -r sent
     same "$sum" "$sent" "$part"

@@ -84,7 +84,7 @@ def large(file: File, squeezing: Squeezing) -> Generator[bytes, None, str]:
             yield from _pieces(descriptor, extents, total)
         else:
             chunks = _hashed(reading.pieces(descriptor, 0, file.size), total)
-            yield from _blocks(squeezing.stream(chunks) if flag == SQUEEZED else chunks)
+            yield from _blocks(squeezing.stream(chunks)) if flag == SQUEEZED else chunks
         if not reading.unchanged(descriptor, file):
             raise reading.changed(file)
     yield f"{total.hexdigest()}\n".encode()

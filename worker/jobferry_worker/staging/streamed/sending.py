@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.scripts.layout import HIDDEN
 from jobferry_worker.staging.streamed import archive
+from jobferry_worker.staging.streamed.ahead import ahead
 from jobferry_worker.staging.streamed.batches import batches
 from jobferry_worker.staging.streamed.cache import ask
 from jobferry_worker.staging.streamed.objects import Objects
@@ -22,7 +24,7 @@ from jobferry_worker.staging.streamed.packs import pack_keys, pack_records
 from jobferry_worker.staging.streamed.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from jobferry_common.document import TaskSpec
     from jobferry_worker.staging.streamed.batches import Batch
@@ -51,7 +53,8 @@ class Sending:
             return
         words = (self._trip.layout.root, self._trip.layout.run, self._session)
         rest = chain([first], [second] if second else [], every)
-        self._trip.far.feed("receive", *words, chunks=self._paced(self._stream(rest)))
+        with closing(ahead(self._stream(rest))) as chunks:
+            self._trip.far.feed("receive", *words, chunks=self._paced(chunks))
 
     def _make_directories(self, batch: Batch) -> None:
         base = self._trip.layout.base
@@ -67,7 +70,7 @@ class Sending:
                 renewed = time.monotonic()
             yield chunk
 
-    def _stream(self, every: Iterable[Batch]) -> Iterator[bytes]:
+    def _stream(self, every: Iterable[Batch]) -> Generator[bytes]:
         for batch in every:
             yield from self._batch(batch)
         yield b"end\n"
