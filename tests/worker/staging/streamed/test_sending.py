@@ -390,3 +390,15 @@ def test_the_lease_is_held_while_a_stream_takes_its_time(
     place.staging = Streamed(place.host, str(place.root), renew=lambda: renewed.append(1))
     place.stage()
     assert renewed
+
+
+def test_more_directories_than_one_command_takes_are_placed(place: FarPlace) -> None:
+    tasks = [task(f"t{number}") for number in range(900)]
+    for one in tasks:
+        place.put(place.source / one.path / "in", one.path)
+    place.put(place.base / "t450" / "mine", "there before")
+    place.stage(*tasks)
+    assert [(place.base / one.path / "in").read_text() for one in tasks] == [
+        one.path for one in tasks
+    ]
+    assert (place.base / "t450" / "mine").read_text() == "there before"

@@ -18,10 +18,18 @@ unset TAR_OPTIONS GZIP
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 # take <bytes>: exactly so many of stdin, and not one more
-take() { dd bs=262144 count="$1" iflag=fullblock,count_bytes status=none; }
+take() { (taken "$1"); }
+taken() { exec dd bs=262144 count="$1" iflag=fullblock,count_bytes status=none; }
 
 # from <bytes> <z|->: a record's content
-from() { if [ "$2" = z ]; then take "$1" | gzip -dc; else take "$1"; fi; }
+from() { if [ "$2" = z ]; then taken "$1" | gzip -dc; else take "$1"; fi; }
+
+# lines <bytes> <z|->: the same for text; a little of it needs no process
+lines() {
+    local text
+    if [ "$2" = z ] || (($1 > 4096)); then from "$1" "$2"; return; fi
+    IFS= read -r -N "$1" text && printf %s "$text"
+}
 
 # openssl is several times quicker than what most coreutils have; it is not everywhere, and may be locked down
 has_openssl() {
@@ -109,12 +117,18 @@ settled() {
 # it fails: jobs of the same run may be at work in directories that came before.
 place() {
     local path there
-    rm -rf "$tmp/p" && mkdir "$tmp/p" && unpack "$1" "$tmp/p" || return 1
+    local -a new=()
+    [ -d "$tmp/p" ] || mkdir "$tmp/p" && unpack "$1" "$tmp/p" || return 1
     shopt -s dotglob
     for path in "$tmp/p"/*; do
         there=$base/${path##*/}
-        [ -e "$there" ] || [ -L "$there" ] || printf '%s\0' "$path"
-    done | xargs -0 -r mv -t "$base" -- && merge "$tmp/p"
+        [ -e "$there" ] || [ -L "$there" ] || new+=("$path")
+        # more may not fit in one command
+        if ((${#new[@]} == 400)); then mv -t "$base" -- "${new[@]}" && new=() || return 1; fi
+    done
+    if ((${#new[@]})); then mv -t "$base" -- "${new[@]}" || return 1; fi
+    new=("$tmp/p"/*)
+    if ((${#new[@]})); then merge "$tmp/p"; fi
 }
 
 # merge <directory>: its files get their names in the run's directory, whatever file or link was there
@@ -202,14 +216,14 @@ receive() {
     trap 'if [ -n "$last" ]; then wait "$last"; fi; rm -rf "$tmp"' EXIT
     while read -r verb a b c d; do
         case $verb in
-            refs) from "$a" "$b" >> "$cache/refs/$run" || exit 1 ;;
+            refs) lines "$a" "$b" >> "$cache/refs/$run" || exit 1 ;;
             objects) objects "$a" "$b" ;;
             object) object "$a" "$b" "$c" "$d" ;;
             link) from "$a" "$b" > "$tmp/links" && unpack "$tmp/links" "$root" || exit 1 ;;
             copy) copy "$a" "$b" ;;
             pack) pack "$a" "$b" "$c" ;;
             use) later place "$cache/packs/$a" ;;
-            slot) from "$a" "$b" > "$tmp/slot" && mv -f "$tmp/slot" "$cache/slots/$c" || exit 1 ;;
+            slot) lines "$a" "$b" > "$tmp/slot" && mv -f "$tmp/slot" "$cache/slots/$c" || exit 1 ;;
             end) ended=1; break ;;
             *) fail "$verb: not understood" ;;
         esac
