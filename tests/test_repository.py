@@ -106,6 +106,7 @@ def test_every_layer_has_its_minimum() -> None:
         ("tests/test_repository.py::test_x", "unit"),
         ("tests/simulation/test_seeds.py::test_x[tests/services]", "simulation"),
         ("tests/services/test_slurm.py", "services"),
+        ("tests/seeds/test_manual.py::test_x", "services"),
         ("benchmarks/run.py", "unit"),
     ],
 )

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jobferry.client import Client, connect
     from jobferry.handle import Handle
+    from jobferry.jobs import Job, JobStatus
     from jobferry.results import Failure, Result
-    from jobferry.submission import Job, Submission
+    from jobferry.submission import Submission
     from jobferry.submit import submit_many
     from jobferry_common.errors import (
         AmbiguousId,
@@ -47,6 +48,7 @@ __all__ = [
     "Failure",
     "Handle",
     "Job",
+    "JobStatus",
     "JobferryError",
     "Machine",
     "Resources",
@@ -68,7 +70,8 @@ _HOME = {
     "Conflict": _ERRORS,
     "Failure": "jobferry.results",
     "Handle": "jobferry.handle",
-    "Job": "jobferry.submission",
+    "Job": "jobferry.jobs",
+    "JobStatus": "jobferry.jobs",
     "JobferryError": _ERRORS,
     "Machine": "jobferry_common.models.machine",
     "Resources": "jobferry_common.models.resources",

@@ -11,14 +11,15 @@ It holds the words of the user and nothing else. `model()` checks them all at on
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import posixpath
 import sys
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from jobferry.jobs import Job, WithJobs
 from jobferry.prepare import prepare
-from jobferry_common.document import group_size, in_job_order
 from jobferry_common.errors import BadInput
 from jobferry_common.models import reading
 from jobferry_common.models.doubled import like
@@ -30,7 +31,6 @@ from jobferry_common.models.submission import clean_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from jobferry.client import Client
     from jobferry.handle import Handle
@@ -49,15 +49,7 @@ _TARGETS = ("machine", "batch", "cluster")
 Target = Machine | str | dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What one script will hold: tasks, and the resources that they share."""
-
-    job_task_list: tuple[Task, ...]
-    resources: Resources
-
-
-class Submission:
+class Submission(WithJobs):
     """A set of tasks with resources, common files and a target.
 
     Args:
@@ -194,16 +186,6 @@ class Submission:
         """Do what `bind_machine` does, under its older name."""
         return self.bind_machine(batch)
 
-    def generate_jobs(self) -> None:
-        """Group the tasks into `belonging_jobs`, to be looked at; submitting does not need it, nor this a target."""
-        model = self._model(cluster=self.cluster if self.machine else self.cluster or _UNBOUND)
-        size = group_size(model.resources, len(model.task_list))
-        ordered = in_job_order(model.task_list, group_size=size)
-        self.belonging_jobs = [
-            Job(job_task_list=tuple(ordered[start : start + size]), resources=model.resources)
-            for start in range(0, len(ordered), size)
-        ]
-
     def model(self) -> Model:
         """Return what was said, checked.
 
@@ -211,6 +193,9 @@ class Submission:
             BadInput: with every fault.
         """
         return self._model()
+
+    def _described(self) -> Model:
+        return self._model(cluster=self.cluster if self.machine else self.cluster or _UNBOUND)
 
     def _model(self, **others: Any) -> Model:
         given: dict[str, Any] = {
@@ -265,6 +250,19 @@ class Submission:
     def submission_hash(self) -> str:
         """The submission's id: the hash of what it says and of the files it reads."""
         return self.prepare().header.submission
+
+    def get_hash(self) -> str:
+        """Return `submission_hash`."""
+        return self.submission_hash
+
+    def submission_to_json(self, json_file_name: str = "submission.json") -> None:
+        """Write a file that `submission_from_json` and `jobferry submit` read; secrets are left out."""
+        Path(json_file_name).write_text(json.dumps(self.serialize(), indent=4), encoding="utf-8")
+
+    @classmethod
+    def submission_from_json(cls, json_file_name: str = "submission.json") -> Self:
+        """Read what `submission_to_json` wrote; raises `BadInput` with every fault."""
+        return cls.load_from_json(json_file_name)
 
     def submit(self, *, client: Client | None = None, reuse: bool = True) -> Handle:
         """Hand the work over and return at once.

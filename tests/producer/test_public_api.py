@@ -18,6 +18,7 @@ NAMES = [
     "Failure",
     "Handle",
     "Job",
+    "JobStatus",
     "JobferryError",
     "Machine",
     "Resources",

@@ -3,7 +3,7 @@
     unit        pure and quick: tests/common, tests/producer, tests/worker, tests/*.py
     simulation  the worker's core against a simulated world, seeded
     fake        executables on PATH that answer as a scheduler does
-    services    real servers and real processes
+    services    real servers and real processes: tests/services, tests/seeds
 
 tests/minimum.json holds how many tests of a layer ran at least; where the testbed is required, fewer is a failure.
 """
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pytest
 
 LAYERS: Final = ("unit", "simulation", "fake", "services")
+#: folders whose tests belong to the layer of another
+_WITHIN: Final = {"seeds": "services"}
 #: relative to the repository
 MINIMUM: Final = "tests/minimum.json"
 
@@ -31,6 +33,7 @@ def layer_of(path: str) -> str:
     """Return the layer of a test file or node id, given relative to the repository."""
     parts = path.split("::", maxsplit=1)[0].split("/")
     folder = parts[1] if len(parts) > 1 and parts[0] == "tests" else ""
+    folder = _WITHIN.get(folder, folder)
     return folder if folder in LAYERS else "unit"
 
 

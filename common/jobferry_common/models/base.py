@@ -159,6 +159,11 @@ class Model(BaseModel, metaclass=Calls):
         """Do what `load_from_json` does, under its older name."""
         return cls.load_from_json(json_path)
 
+    @classmethod
+    def deserialize(cls, data: Mapping[str, Any]) -> Self:
+        """Take what `serialize` gave; raises `BadInput` with every fault."""
+        return cls.load_from_dict(data)
+
     def serialize(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; secrets are left out."""
         return self.model_dump(mode="json")

@@ -61,6 +61,16 @@ class Submission(Model):
         return tasks
 
     @classmethod
+    def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return a submission whose tasks stood in its jobs, as DPDispatcher writes one down, with a list of tasks."""
+        if "task_list" in data or not _holds_jobs(data.get("belonging_jobs")):
+            return data
+        jobs = [job for one in data["belonging_jobs"] for job in one.values()]
+        tasks = [task for job in jobs for task in job["job_task_list"]]
+        rest = {key: value for key, value in data.items() if key != "belonging_jobs"}
+        return {**rest, "task_list": tasks}
+
+    @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
         """Find that there is no target, or that there are two."""
         machine, cluster = data.get("machine"), data.get("cluster")
@@ -75,6 +85,14 @@ class Submission(Model):
                 if name not in names:
                     known = ", ".join(names)
                     yield ("placement", name), f"is none of the clusters; expected one of {known}"
+
+
+def _holds_jobs(jobs: object) -> bool:
+    return isinstance(jobs, list) and all(
+        isinstance(job, dict) and isinstance(job.get("job_task_list"), list)
+        for one in jobs
+        for job in (one.values() if isinstance(one, dict) else [None])
+    )
 
 
 def _lonely(data: Mapping[str, Any], name: str) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from jobferry_common.document import task_key
 from jobferry_common.models.base import Model
 from jobferry_common.models.values import Command, LogPath, Name, RelativePath, RelativePaths
 
@@ -21,3 +22,12 @@ class Task(Model):
     outlog: LogPath | None = "log"  #: None: not kept
     errlog: LogPath | None = "err"  #: None: not kept
     task_name: Name | None = None  #: the user's word for it
+
+    @property
+    def task_hash(self) -> str:
+        """The hash of what the task says. Equal tasks have equal hashes; a run tells them apart by their position."""
+        return task_key("", self.serialize())
+
+    def get_hash(self) -> str:
+        """Return `task_hash`."""
+        return self.task_hash
