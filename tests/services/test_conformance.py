@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jobferry_common.errors import SubmitRefused
+from jobferry_common.errors import CommandFailed, SubmitBusy, SubmitRefused
 from jobferry_common.schedulers import SCHEDULERS, scheduler_named
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.states import Outcome
@@ -73,7 +75,7 @@ def test_every_scheduler_is_tried() -> None:
     assert set(SCHEDULERS) == {"Shell", "Slurm", "SGE", *fakes}
 
 
-@pytest.mark.parametrize("system", [_ACCOUNTING], indirect=True)
+@pytest.mark.parametrize("system", [_ACCOUNTING, _SGE], indirect=True)
 def test_history_tells_what_has_ended(system: System) -> None:
     assert system.facts.history
     single, array = system.submit("exit 3"), system.submit("exit 4", size=3)
@@ -131,3 +133,65 @@ class TestSlurm:
     def test_why_a_job_waits_is_told(self, system: System) -> None:
         job = system.submit("true", custom_flags=["#SBATCH --hold"])
         wait_until(lambda: system.look().jobs[job].reason == "JobHeldUser", "the reason is told")
+
+
+class TestSge:
+    """What bites only there."""
+
+    @pytest.fixture
+    def system(self, request: pytest.FixtureRequest, directory: Path) -> Iterator[System]:
+        """SGE."""
+        system = _sge(request, directory)
+        yield system
+        system.end()
+
+    @pytest.mark.needs("sge")
+    def test_what_sge_cannot_start_is_told_as_failed_in_its_words(self, system: System) -> None:
+        """It keeps such jobs in an error state, and never starts them by itself."""
+        missing = replace(system.to_submit("true"), directory=f"{system.directory}/missing")
+        array = replace(system.to_submit("true", size=2), directory=f"{system.directory}/missing")
+        submits = [system.run(system.scheduler.submit(one)) for one in (missing, array)]
+        job, elements = (system.scheduler.parse_submit(done) for done in submits)
+        for key in (job, *system.elements(elements, 2)):
+            seen = system.ended(key)
+            assert seen.outcome is Outcome.FAILED
+            assert re.search("error state Eqw.*can't chdir to .*missing", seen.reason)
+        system.cancel(job, elements)
+        wait_until(lambda: not system.look().jobs, "they are gone")
+
+    @pytest.mark.needs("sge")
+    @pytest.mark.parametrize("code", [99, 100])
+    def test_no_exit_code_starts_a_job_again(self, system: System, code: int) -> None:
+        seen = system.ended(system.submit(f"echo >> ran; exit {code}"))
+        assert (seen.outcome, seen.code) == (Outcome.FAILED, 1)
+        assert (system.directory / "ran").read_text() == "\n"
+
+    @pytest.mark.needs("sge")
+    def test_without_a_qmaster_nothing_is_known_and_nothing_taken(self, system: System) -> None:
+        away = {"SGE_QMASTER_PORT": "1"}
+        listed = system.run(system.scheduler.listing(system.user), **away)
+        with pytest.raises(CommandFailed, match="send error"):
+            system.scheduler.parse_listing(listed, system.facts.cluster)
+        done = system.run(system.scheduler.submit(system.to_submit("true")), **away)
+        with pytest.raises(SubmitBusy, match="Connection refused"):
+            system.scheduler.parse_submit(done)
+
+    @pytest.mark.needs("sge")
+    def test_a_limit_of_the_cluster_is_not_for_ever(self, system: System, sge: SgeCluster) -> None:
+        held = system.submit("true", custom_flags=["#$ -h"])
+        with sge.configured(max_u_jobs="1"), pytest.raises(SubmitBusy, match="only 1 jobs"):
+            system.submit("true")
+        system.cancel(held)
+
+    @pytest.mark.needs("sge")
+    def test_a_cluster_without_a_name_is_told_by_its_qmaster(
+        self, system: System, sge: SgeCluster
+    ) -> None:
+        (sge.directory / "cell/common/cluster_name").unlink()
+        try:
+            facts = system.scheduler.parse_facts(system.run(system.scheduler.facts()))
+            listed = system.run(system.scheduler.listing(system.user))
+        finally:
+            (sge.directory / "cell/common/cluster_name").write_text(f"{sge.name}\n")
+        assert facts.cluster.endswith(f":{sge.directory}/spool/execd")
+        assert not system.scheduler.parse_listing(listed, facts.cluster).jobs

@@ -8,7 +8,9 @@ It runs testbed/sge-cluster.sh. Several of them may run side by side.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -21,7 +23,7 @@ from tests.testbed.processes import Process, checked, free_ports, wait_until
 from tests.testbed.wrappers import Wrappers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SGE_COMMANDS: Final = ("qsub", "qstat", "qacct", "qdel", "qconf")
 _SCRIPT: Final = Path(__file__).parents[2] / "testbed" / "sge-cluster.sh"
@@ -120,6 +122,25 @@ class SgeCluster:
         for name in SGE_COMMANDS:
             self.wrappers.restore(name)
         self.wrappers.forget()
+
+    @contextlib.contextmanager
+    def configured(self, **values: str) -> Iterator[None]:
+        """Change words of the global configuration for a while."""
+        before = self.command("qconf", "-sconf", "global")
+        after = before
+        for name, value in values.items():
+            after = re.sub(rf"(?m)^{name} .*$", f"{name} {value}", after)
+        self._configure(after)
+        try:
+            yield
+        finally:
+            self._configure(before)
+
+    def _configure(self, text: str) -> None:
+        path = self.directory / "changed" / "global"  # the name of the file is that of the host
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        self.command("qconf", "-Mconf", str(path))
 
     def pause(self) -> None:
         """Freeze sge_qmaster: every command hangs."""
