@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pytest
 
-from tests.testbed.processes import Process, checked, free_ports, wait_until
+from tests.testbed.processes import Process, checked, free_ports, run, wait_until
 from tests.testbed.wrappers import Wrappers
 
 if TYPE_CHECKING:
@@ -116,12 +116,16 @@ class SgeCluster:
     def reset(self) -> None:
         """Make it as new for the next test: no jobs, no replaced commands, no counted calls."""
         self.resume()
-        if jobs := self.queue():
-            self.command("qdel", *sorted(set(jobs)))
-        wait_until(lambda: not self.queue(), "the queue is empty")
+        wait_until(self._emptied, "the queue is empty")
         for name in SGE_COMMANDS:
             self.wrappers.restore(name)
         self.wrappers.forget()
+
+    def _emptied(self) -> bool:
+        """Delete what is in the queue; some of it may end meanwhile, which makes qdel fail."""
+        if jobs := sorted(set(self.queue())):
+            run(["qdel", *jobs], env={**os.environ, **self.settings()})
+        return not jobs
 
     @contextlib.contextmanager
     def configured(self, **values: str) -> Iterator[None]:
