@@ -133,15 +133,17 @@ def test_a_limit_and_an_outage_are_waited_for(
 ) -> None:
     engine.configure(full=True)
     fleet = make_fleet()
-    work = Work(tmp_path, ["sleep 3; cat in > out"] * 2)
+    work = Work(tmp_path, ["sleep 8; cat in > out"] * 2)
     handle = fleet.submit(work.submission(cluster="hpc"))
-    wait_until(lambda: "Maximum number of jobs" in handle.status().reason, "the limit is told")
+    ledger = fleet.ledger()
+    wait_until(
+        lambda: any("Maximum number" in one.reason for _, one in ledger.jobs(handle.id)),
+        "the limit is told",
+    )
     engine.configure(full=False)
     until(handle, JobState.RUNNING, 2)
     engine.configure(down=True)
-    wait_until(
-        lambda: "cannot connect" in fleet.jobferry("cluster", "list").stdout, "the outage is told"
-    )
+    wait_until(lambda: "cannot connect to server" in fleet.worker.text(), "it was asked in vain")
     engine.configure(down=False)
     assert handle.result(PATIENCE).ok
     assert work.starts() == [1] * 2
