@@ -63,3 +63,10 @@ class FarPlace(Place):
 
     def entries(self, kind: str) -> list[Path]:
         return sorted(path for path in (self.cache / kind).rglob("*") if path.is_file())
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a file, and the directories above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
