@@ -156,7 +156,12 @@ class TestSge:
             seen = system.ended(key)
             assert seen.outcome is Outcome.FAILED
             assert re.search("error state Eqw.*can't chdir to .*missing", seen.reason)
-        system.cancel(job, elements)
+        held = system.submit("true", custom_flags=["#$ -h"])
+        forget = system.scheduler.forget([job, held, system.scheduler.element(elements, 1)])
+        assert forget
+        assert system.run(forget).exit_code == 0
+        assert set(system.look().jobs) == {held, system.scheduler.element(elements, 0)}
+        system.cancel(held, elements)
         wait_until(lambda: not system.look().jobs, "they are gone")
 
     @pytest.mark.needs("sge")

@@ -160,13 +160,11 @@ class Sge:
 
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
         """End jobs with qdel; elements of an array are named together: `21.1-3,21.7`."""
-        wanted = compact(ids, _FORM).items()
-        return ("qdel", *(job if of is None else _tasks(job, of) for job, of in wanted))
+        return ("qdel", *_specifications(ids))
 
     def forget(self, ids: Sequence[SchedulerId]) -> Argv | None:
-        """Return None: SGE forgets by itself."""
-        del ids
-        return None
+        """Delete those of them that SGE keeps in an error state; the others leave the queue by themselves."""
+        return ("sh", "-c", commands.FORGET, "sh", *_specifications(ids))
 
     def facts(self) -> Argv:
         """Ask the qmaster for its configuration, and whether qacct has something to read."""
@@ -218,8 +216,13 @@ def _job_name(name: str) -> str:
     return text if text[:1].isalpha() else f"j{text}"
 
 
-def _tasks(job: SchedulerId, of: str) -> str:
-    return ",".join(f"{job}.{span}" for span in of.split(","))
+def _specifications(ids: Sequence[SchedulerId]) -> list[str]:
+    """Return jobs as qdel takes them, an array's tasks in one argument: `21.1-3,21.7`."""
+    wanted = compact(ids, _FORM).items()
+    return [
+        job if of is None else ",".join(f"{job}.{span}" for span in of.split(","))
+        for job, of in wanted
+    ]
 
 
 def _token(name: str) -> Token | None:

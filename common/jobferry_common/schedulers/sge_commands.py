@@ -82,6 +82,31 @@ HISTORY: Final = f"""{_NAME}
 ' "$@"
 {_TOLD}"""
 
+# Of jobs that nobody asks for any more, those in an error state would stay in the queue for ever, and count there: they
+# are deleted. What runs or waits is left alone. Tasks of arrays are written 1-3:1,7 by qstat, and 21.1-3,21.7 by us.
+FORGET: Final = """
+qstat -u "$(id -un)" -s p -xml | awk -F '[<>]' '
+    function spread(job, text,    parts, ends, count, i, n, step) {
+        count = split(text, parts, ",")
+        for (i = 1; i <= count; i++) {
+            sub("^" job "[.]", "", parts[i])
+            step = split(parts[i], ends, /[-:]/) > 2 ? ends[3] : 1
+            for (n = ends[1]; n + 0 <= (2 in ends ? ends[2] : ends[1]) + 0; n += step) found[job "." n]
+        }
+    }
+    BEGIN {
+        for (i = 1; i < ARGC; i++) if (split(ARGV[i], one, ".") > 1) spread(one[1], ARGV[i]); else found[one[1]]
+        for (key in found) { wanted[key]; delete found[key] }
+        ARGC = 1
+    }
+    $2 == "JB_job_number" { job = $3; tasks = "" }
+    $2 == "state" { state = $3 }
+    $2 == "tasks" { tasks = $3 }
+    $2 == "/job_list" && state ~ /E/ { if (tasks == "") found[job]; else spread(job, tasks) }
+    END { for (key in found) if (key in wanted) print key }
+' "$@" | xargs -r qdel >/dev/null || :
+"""
+
 FACTS: Final = f"""{_NAME}
 qstat -help | head -n 1
 qconf -sconf global || exit
