@@ -42,6 +42,8 @@ class System:
     element_log: str = (
         "{}.{}"  #: what an array's element prints goes to: the log of the submit, its index
     )
+    first: int = 0  #: the index of an array's first element, as its log has it
+    report: bool = False  #: the scheduler writes into a log what it has to say of the job
     slots: int = 32  #: one-core jobs that run at once
     resources: Resources = field(default_factory=Resources.default)
     facts: Facts = field(init=False)
@@ -158,6 +160,10 @@ class System:
         path = self.directory / name
         wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{name} is there")
         return path.read_text()
+
+    def written_within(self, name: str, text: str) -> None:
+        """Wait until a file holds a text, whatever stands around it."""
+        wait_until(lambda: text in self.written(name), f"{text!r} is in {name}")
 
 
 def a_token() -> Token:

@@ -10,7 +10,7 @@ import pytest
 from jobferry_common.schedulers import scheduler_named
 from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
 from tests.conformance.system import System
-from tests.fake import pbs
+from tests.fake import lsf, pbs
 from tests.fake.commands import env_with, install
 from tests.fake.engine import Engine
 
@@ -32,6 +32,13 @@ class Fake:
     system: Mapping[str, Any] = field(default_factory=dict)  #: fields of `System`
 
 
+_LSF: Final = {
+    "hold_flag": "#BSUB -H",
+    "time_limit": "1m",
+    "first": 1,
+    "report": True,
+}
+
 FAKES: Final[Mapping[str, Fake]] = {
     "PBS": Fake(
         scheduler="PBS",
@@ -49,6 +56,18 @@ FAKES: Final[Mapping[str, Fake]] = {
         module=pbs,
         config={"flavour": "Torque"},
         system={"hold_flag": "#PBS -h", "time_limit": "2s", "element_log": "{}-{}"},
+    ),
+    "LSF": Fake(
+        scheduler="LSF",
+        module=lsf,
+        config={"custom": True, "minute": 2},
+        system=_LSF,
+    ),
+    "LSF without -o": Fake(
+        scheduler="LSF",
+        module=lsf,
+        config={"minute": 2},
+        system=_LSF,
     ),
 }
 

@@ -34,6 +34,7 @@ LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
     "PBS",
     "Torque",
     "SGE",
+    "LSF",
 }
 LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem
+from jobferry_common.schedulers.lsf import LSF
 from jobferry_common.schedulers.pbs import PBS
 from jobferry_common.schedulers.sge import Sge
 from jobferry_common.schedulers.shell import Shell
@@ -35,6 +36,7 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "PBS": lambda _home, _slots: PBS(),
         "Torque": lambda _home, _slots: Torque(),
         "SGE": lambda _home, _slots: Sge(),
+        "LSF": lambda _home, _slots: LSF(),
     }
 )
 
