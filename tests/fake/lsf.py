@@ -343,6 +343,10 @@ def _end(engine: Engine, one: Element) -> Iterator[str]:
         yield f"Completed <exit>; {_TERMS[one.how]};"
 
 
+def _index(one: Element) -> tuple[int, ...]:
+    return () if one.index is None else (one.index,)
+
+
 def bkill(engine: Engine, arguments: Sequence[str]) -> int:
     """End jobs (recorded)."""
     code = 0
@@ -354,7 +358,7 @@ def bkill(engine: Engine, arguments: Sequence[str]) -> int:
             words = "Job has already finished"
         else:
             ended: list[Any] = [
-                one for each in chosen for one in engine.cancel(each.job.number, each.index)
+                one for each in chosen for one in engine.cancel(each.job.number, *_index(each))
             ]
             print(f"Job <{text}> is being terminated" if ended else "")
             continue
