@@ -18,6 +18,7 @@ from jobferry_worker.transfer.move import Move
 from tests.common.ledger.documents import document
 from tests.simulation.bench import Bench, Crash
 from tests.simulation.fakes import ALPHA, ROOT
+from tests.simulation.twins import Twins
 from tests.simulation.world import Chances, World
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ def accept(bench: Bench, **keywords: Any) -> RunId:
 
 def bring(bench: Bench, run: RunId) -> Trace | None:
     return tracing.begin(Move(bench.ledger, bench.cluster, run, lambda: None))
+
+
+def _bring_shared(redis: Redis, world: World, owner: str = "") -> Trace | None:
+    """Have an empty broker, and bring the first run that two clusters share to one of them."""
+    redis.flushall()
+    twins = Twins(redis, world, World(seed=2))
+    run = twins.accept(jobs=4, owner=owner)
+    return tracing.begin(Move(twins.ledger, twins.alpha.cluster, run, lambda: None))
 
 
 def lose_all(bench: Bench) -> None:
@@ -254,3 +263,21 @@ def test_a_ledger_that_forgot_the_end_of_a_run_takes_it_from_the_cluster(bench: 
     assert not bench.ledger.flight(ALPHA)
     bench.steps(60)
     assert len(bench.world.executions) == executions
+
+
+def test_a_shared_run_that_is_presented_again_has_its_files_brought_where_it_was(
+    redis: Redis,
+) -> None:
+    world = World(seed=1)
+    lost, again = _bring_shared(redis, world), _bring_shared(redis, world)
+    assert lost
+    assert again
+    assert (again.run, again.destination) == (lost.run, lost.destination)
+    assert again.nonce != lost.nonce  # the trace speaks of the run that the ledger has
+
+
+def test_a_shared_run_of_somebody_else_waits_while_its_name_is_taken(redis: Redis) -> None:
+    world = World(seed=1)
+    lost, other = _bring_shared(redis, world), _bring_shared(redis, world, owner="bob@b")
+    assert lost
+    assert other is None

@@ -43,13 +43,17 @@ _AT_ONCE: Final = 20
 def begin(move: Move) -> Trace | None:
     """Leave a run's document and its trace, and return it; None while another run of its name has one.
 
-    The pass over the cluster sees to that: it knows whether both are one, or gives this one another name.
+    The pass over the cluster sees to that: it knows whether both are one, or gives this one another name. What clusters
+    share cannot get another name, and is compared with what stands here before it is claimed: of the same directory, it
+    is the same work, which the broker forgot and somebody presented again.
 
     Raises:
         StagingError: it cannot be written.
     """
     found = read(move)
     fresh = of(move)
+    if found is not None and fresh.shared and found.destination == fresh.destination:
+        found = found if found.nonce == fresh.nonce else None
     if found is not None and found.nonce != fresh.nonce:
         logger.info("Another run was called %s here.", move.run, extra={"action": "trace"})
         return None
