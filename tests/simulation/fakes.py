@@ -208,6 +208,9 @@ class FakeHost:
         if full or world.chance(world.chances.turned_away):
             world.tally["submit turned away"] += 1
             return Completed(argv=argv, exit_code=75, stderr="limit of jobs per user")
+        if world.strange("submit_lost"):
+            world.tally["submit lost"] += 1
+            return Completed(argv=argv, exit_code=124)
         if world.chance(world.chances.submit_delayed):
             when = world.now + world.random.uniform(0.0, limit.total_seconds())
             world.tally["submit answered late"] += 1

@@ -36,6 +36,7 @@ class Chances:
     late_record: float = 0.0  #: record and hint are seen up to a minute late
     answer_lost: float = 0.0  #: a command is carried out, and its answer does not arrive
     submit_delayed: float = 0.0  #: the submit command times out; the job appears later
+    submit_lost: float = 0.0  #: the submit command times out, and nothing comes of it
     submit_doubled: float = 0.0  #: one submit command makes two jobs
     turned_away: float = 0.0  #: the scheduler is busy
     outage: float = 0.0  #: the scheduler cannot be asked
@@ -114,6 +115,8 @@ class World:
     def __post_init__(self) -> None:
         self.now = START
         self.random = random.Random(self.seed)
+        #: times that an attempt began to run
+        self.started = 0
         #: how often what went wrong
         self.tally: Counter[str] = Counter()
         #: as the nodes see them
@@ -143,7 +146,7 @@ class World:
     def chance(self, share: float) -> bool:
         return self.random.random() < share
 
-    def _strange(self, what: str) -> bool:
+    def strange(self, what: str) -> bool:
         """Draw for what most worlds do not have; those draw nothing."""
         share: float = getattr(self.chances, what)
         return share > 0 and self.chance(share)
@@ -151,7 +154,7 @@ class World:
     def submit(self, token: str, script: str, size: int | None) -> str:
         """Take a job or an array; return its id."""
         id_ = self._new_id(script)
-        late = self._strange("listed_late")
+        late = self.strange("listed_late")
         self.tally["scheduler lists late"] += late
         shown = self.now + self.random.uniform(0.0, 60.0) if late else 0.0
         for index in range(size or 1):
@@ -168,7 +171,7 @@ class World:
 
     def _new_id(self, script: str) -> str:
         """Return an id; it may be that of a job that is gone, unless both could run the same attempt."""
-        if self.history and self._strange("id_reused"):
+        if self.history and self.strange("id_reused"):
             mine = set(self._attempts_of(script))
             gone = [
                 one
@@ -244,6 +247,7 @@ class World:
         element.state = "running"
         element.ends = self.now + self.random.uniform(0.0, self.longest)
         element.fate = self._fate()
+        self.started += 1
         self._of(element).append(Execution(attempt=element.attempt, id=element.id, start=self.now))
         return True
 
@@ -266,7 +270,7 @@ class World:
                 well = element.fate == "succeeds"
                 self._leave(element, succeeded=well)
                 self._end(element, "succeeded", code=0)
-            case "no_record" if self._strange("node_requeued"):
+            case "no_record" if self.strange("node_requeued"):
                 self._again(element)
             case "no_record":
                 self.tally["job died without a record"] += 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis.exceptions import NoScriptError
 
@@ -20,6 +20,7 @@ from jobferry_common.broker import send
 from jobferry_common.errors import BrokerUnreachable, LeaseLost
 from jobferry_common.ledger import Ledger
 from jobferry_common.ledger.script import source_of
+from tests.simulation.engine.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _REAL: Final = "string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
 _OURS: Final = "redis.call('GET', 'sim:process')"
 _FOR_EVER_MS: Final = 10**9
+#: scripts that a pass calls under its lease
+_FENCED: Final = frozenset({"change", "reserve", "claim"})
 #: scripts that change nothing worth telling
 _QUIET: Final = frozenset({"due", "pool", "change", "set_cluster"})
 
@@ -55,6 +58,7 @@ class SimBroker:
 
     def __init__(self, redis: Redis, clock: Callable[[], float]) -> None:
         self.redis = redis
+        self.wire = Wire(redis)
         self.clock = clock
         self.down = False
         #: lease → when it ends
@@ -99,7 +103,7 @@ class SimBroker:
         for name, end in list(self.leases.items()):
             if end <= self.clock():
                 del self.leases[name]
-                self.redis.delete(f"jobferry:lease:{name}")
+                self.wire.execute_command("DEL", f"jobferry:lease:{name}")
 
 
 class SimLedger(Ledger):
@@ -107,6 +111,7 @@ class SimLedger(Ledger):
 
     def __init__(self, broker: SimBroker, fate: Fate, clock: Callable[[], float]) -> None:
         super().__init__(broker.redis, clock=clock)
+        self.redis = cast("Redis", broker.wire)
         self.sim = broker
         self._fate = fate
 
@@ -130,6 +135,8 @@ class SimLedger(Ledger):
     def call(self, script: str, *arguments: Argument) -> Any:
         if script in ("acquire", "renew"):
             return self._lease(script, arguments)
+        if script in _FENCED:
+            self._fate.strike_fenced(f"before {script}")
         answer = self._through(script, lambda: Ledger.call(self, script, *arguments))
         if script not in _QUIET or "paused_by" in arguments:
             self._fate.tell(

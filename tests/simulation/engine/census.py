@@ -18,14 +18,20 @@ WAYS: Final = (
     *("adopted by its token", "adopted by its claim", "adopted by its record"),
     *("adopted on read-back", "submitted again", "claim refused"),
     *("end told by the history", "end told when asked by name", "lost"),
+    *("read back: never ran", "removed from its array", "refused by its fence"),
     *("lease taken over", "lease lost", "presented again"),
 )
-#: what needs several faults at once: it is counted and shown, and 2,000 seeds do not bring a hundred of each
-RARE: Final = ("read back: never ran", "removed from its array", "refused by its fence")
 #: of the scheduler and of its files
 FAR: Final = (
     *("scheduler lists late", "scheduler reuses an id", "scheduler requeues", "record seen late"),
-    *("submit answered late", "submit doubled", "submit turned away", "answer lost", "outage"),
+    *(
+        "submit answered late",
+        "submit doubled",
+        "submit lost",
+        "submit turned away",
+        "answer lost",
+        "outage",
+    ),
     *("job vanished", "job died without a record", "hint lost"),
 )
 #: what users do

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FAULTS: Final = {
     "killed": 0.004,
     "held up": 0.004,
+    "held up before a fenced write": 0.03,
     "broker answer lost": 0.003,
     "broker answer lost, asked again": 0.01,
     "message lost": 0.3,
@@ -38,6 +39,7 @@ FAULTS: Final = {
     "files not readable": 0.02,
 }
 _HELD_SECONDS: Final = (1.0, 10.0, 50.0, 120.0)
+_BEYOND_LEASE_SECONDS: Final = 60.0
 
 
 class Fate:
@@ -78,10 +80,17 @@ class Fate:
             actor.process.alive = False
             raise Crash
         if self.happens("held up"):
-            seconds = self.random.choice(_HELD_SECONDS)
-            self.tell(f"is held up for {seconds:.0f} s {point}")
-            actor.pause(seconds)
-            self.tell(f"goes on {point}")
+            self._hold(actor, self.random.choice(_HELD_SECONDS), point)
+
+    def strike_fenced(self, point: str) -> None:
+        """Hold the acting process up until its lease has ended, between its last look at it and what it writes."""
+        if self.current is not None and self.happens("held up before a fenced write"):
+            self._hold(self.current, _BEYOND_LEASE_SECONDS, point)
+
+    def _hold(self, actor: Actor, seconds: float, point: str) -> None:
+        self.tell(f"is held up for {seconds:.0f} s {point}")
+        actor.pause(seconds)
+        self.tell(f"goes on {point}")
 
     def rest(self, seconds: float) -> None:
         """Let time pass in the middle of what an actor does."""

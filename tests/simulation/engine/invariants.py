@@ -12,11 +12,15 @@ from jobferry_common.ledger.records import JobRecord
 from jobferry_common.ledger.sanity import problems, read_all
 from jobferry_common.ledger.takeover import TAKEN_OVER
 from jobferry_common.names import JobKey
+from jobferry_common.scripts.layout import traces
+from jobferry_common.scripts.traces import Trace
 from jobferry_common.states import JobState, ResultsState, RunState
+from tests.simulation.fakes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobferry_common.document import Header
     from jobferry_common.ledger.records import RunRecord
     from jobferry_common.ledger.sanity import Dump
     from jobferry_common.names import RunId
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def breaches(simulation: Simulation) -> Iterator[str]:
-    """Yield each breach on the far side: it is cheap, so it is asked after every step."""
+    """Yield each breach on the far side, asked whenever something began to run."""
     for key, done in _executions(simulation).items():
         if any(run == key.run for run, _ in simulation.given_up):
             continue
@@ -80,9 +84,14 @@ def at_the_end(simulation: Simulation) -> Iterator[str]:
         for job, record in simulation.observer.jobs(run.id):
             yield from _of_job(simulation, run, JobKey(run.id, job), record, ran)
         yield from _events(simulation, run)
-    for run_id in simulation.producer.accepted:
-        if not simulation.knows(run_id) and run_id not in simulation.producer.removed:
+    for run_id, document in simulation.producer.accepted.items():
+        if simulation.knows(run_id) or run_id in simulation.producer.removed:
+            continue
+        if not _ended_at_a_cluster(simulation, run_id):
             yield f"run {run_id} was accepted, and nobody knows it"
+        for key, done in ran.items():
+            if key.run == run_id and any(one.succeeded for one in done):
+                yield from _lacking(simulation, document.header, key)
 
 
 def _of_job(
@@ -113,10 +122,23 @@ def _of_job(
 
 
 def _results(simulation: Simulation, run: RunId, key: JobKey) -> Iterator[str]:
-    header = simulation.observer.header(run)
+    if not simulation.observer.lack(run):
+        yield from _lacking(simulation, simulation.observer.header(run), key)
+
+
+def _lacking(simulation: Simulation, header: Header, key: JobKey) -> Iterator[str]:
     for task in header.tasks_of(key.job):
-        if (header.source, task) not in simulation.home and not simulation.observer.lack(run):
+        if (header.source, task) not in simulation.home:
             yield f"the result of task {task} of {key} did not come back"
+
+
+def _ended_at_a_cluster(simulation: Simulation, run: RunId) -> bool:
+    """Tell whether a cluster knows that a run ended and was brought back: a broker that forgot it is not told again."""
+    found = [
+        site.world.files.get(f"{traces(ROOT, name)}/{run}")
+        for name, site in simulation.sites.items()
+    ]
+    return any(content and Trace.unpack(content).is_over for content in found)
 
 
 def _events(simulation: Simulation, run: RunRecord) -> Iterator[str]:

@@ -67,7 +67,15 @@ class Producer(Process):
         try:
             self.ledger.run(run)
         except UnknownId:
-            return run not in self.removed and not self.ledger.was_removed(run)
+            if new := self.ledger.renamed(run):
+                if run in self.accepted:  # nobody noticed it meanwhile
+                    self.accepted[new] = self.accepted.pop(run)
+                self.simulation.fate.tell(f"{run} is {new} from now on")
+                return False
+            try:
+                return run not in self.removed and not self.ledger.was_removed(run)
+            except UnknownId:  # it was put back between the two questions
+                return False
         return False
 
     def change_mind(self) -> None:

@@ -50,8 +50,10 @@ _HABITS: Final = (
     "pause",
     "resume",
 )
+#: how long a storm lasts: most what can go wrong goes wrong in short ones
+_STORMS: Final = (100.0, 100.0, 300.0, 300.0, 600.0)
 #: steps between two looks at all of the ledger's keys
-_SANITY: Final = 12
+_SANITY: Final = 25
 #: seconds after the last fault in which everything has to become final, and passes of each cluster
 _PATIENCE: Final = 4000.0
 _PASSES: Final = 1500
@@ -97,15 +99,16 @@ class Simulation:
         self._paused: dict[Actor, None] = {}
         self._wakes: set[ClusterName] = set()
         self._dead: dict[str, Process] = {}
-        self._steps = 0
+        self._steps = self._started = 0
         self._populate()
 
     def _populate(self) -> None:
         """Make clusters, workers and users, as the seed wants them."""
         pick = self.fate.random.choice
-        #: submits without an answer, under a broker that forgets: hardly anything else brings a read-back to its limits
-        self.is_about_submits = self.fate.random.random() < 0.15
-        self.forgets = self.is_about_submits or pick([True, False])
+        #: what hardly occurs by itself: "submits" without an answer, under a broker that forgets; elements that vanish
+        #: from their "arrays"; '' for everything
+        self.theme = self.fate.random.choices(["submits", "arrays", ""], [12, 8, 80])[0]
+        self.forgets = self.theme == "submits" or (not self.theme and pick([True, False]))
         #: whether a worker that died is seen to be dead, as on one machine
         self._sees_death = pick([True, False])
         names = pick([(ALPHA,), (ALPHA, BETA)])
@@ -130,6 +133,10 @@ class Simulation:
             max_array=pick([1, 4, 1000]),
             longest=pick([5.0, 30.0, 120.0]),
         )
+        if self.theme == "arrays":
+            world.slots, world.limit, world.max_array, world.keeps = 2, None, 1000, 300.0
+            world.has_history, world.has_inquiry, world.lists_ended = False, True, False
+            return Site(name, world)
         return Site(name, world, pick([{}, {"max_queued_jobs": 4}]))
 
     def _worker(self, name: str) -> Worker:
@@ -157,7 +164,10 @@ class Simulation:
 
     def _check(self) -> None:
         self._steps += 1
-        self._breach(invariants.breaches(self))
+        started = sum(site.world.started for site in self.sites.values())
+        if started > self._started:
+            self._started = started
+            self._breach(invariants.breaches(self))
         if self._steps % _SANITY == 0:
             self._breach(invariants.insane(self))
 
@@ -262,7 +272,7 @@ class Simulation:
     def _beat(self) -> None:
         for name in self.sites if self.beats else ():
             self.send("advance", name)
-        self.after(5.0 if self.calm else self.fate.random.choice([2.0, 5.0, 15.0]), self._beat)
+        self.after(10.0 if self.calm else self.fate.random.choice([2.0, 5.0, 15.0]), self._beat)
 
     def _follow(self) -> None:
         if self.producer.alive:
@@ -284,10 +294,12 @@ class Simulation:
             try:
                 self._storm()
                 self._calm_down()
+                self._breach(invariants.breaches(self))
                 self._breach(invariants.insane(self))
                 self._breach(invariants.at_the_end(self))
             finally:
                 self._end()
+                self.broker.wire.close()
         for site in self.sites.values():
             self.fate.tally += site.world.tally
         return self.fate.tally
@@ -304,7 +316,7 @@ class Simulation:
             )
         for begin in (self._beat, self._follow, self._people, self.weather.turn):
             self.after(random.uniform(0.0, 20.0), begin)
-        self._run_until(self.now + random.choice([100.0, 300.0, 600.0]))
+        self._run_until(self.now + (600.0 if self.theme else random.choice(_STORMS)))
 
     def _calm_down(self) -> None:
         """From now on nothing goes wrong, and all has to end."""

@@ -16,7 +16,10 @@ KINDS: Final = (
     *("unreachable", "unmounted", "another cluster", "broker down", "broker forgets"),
     *("worker killed", "clock jumps", "beat stops", "operator's scancel", "worker started"),
 )
+#: the only one in seeds that are about something
+_OF_THEME: Final = {"submits": "broker forgets", "arrays": "operator's scancel"}
 _LASTS: Final = (5.0, 30.0, 100.0, 250.0)
+_MINUTES: Final = (60.0, 200.0, 300.0)
 _JUMPS: Final = (-400.0, -70.0, -5.0, 5.0, 70.0, 400.0)
 
 
@@ -31,8 +34,8 @@ class Weather:
         if not simulation.forgets:
             self.kinds = [kind for kind in self.kinds if kind != "broker forgets"]
         self.pause = random.choice([10.0, 40.0, 150.0])
-        if simulation.is_about_submits:
-            self.kinds = ["broker forgets"]
+        if simulation.theme:
+            self.kinds, self.pause = [_OF_THEME[simulation.theme]], 20.0
 
     def turn(self) -> None:
         """Let one trouble begin."""
@@ -71,10 +74,16 @@ class Weather:
         broker.down = True
         return lambda: setattr(broker, "down", False)
 
-    def _broker_forgets(self, site: Site) -> Callable[[], None]:
-        """It was copied some seconds ago, and comes back with the copy."""
-        self._simulation.broker.keep()
-        return self._simulation.forget
+    def _broker_forgets(self, site: Site) -> Callable[[], None] | None:
+        """It was copied some seconds ago, and comes back with the copy; in minutes, what was given up is claimed."""
+        simulation = self._simulation
+        if simulation.theme == "submits":
+            if not simulation.broker.may_forget:
+                simulation.broker.keep()
+                simulation.after(simulation.fate.random.choice(_MINUTES), simulation.forget)
+            return None
+        simulation.broker.keep()
+        return simulation.forget
 
     def _worker_killed(self, site: Site) -> None:
         workers = self._simulation.workers
@@ -102,9 +111,11 @@ def chances_of(simulation: Simulation) -> Chances:
     """Return how often jobs and the scheduler fail in this seed."""
     pick = simulation.fate.random.choice
     chances = Chances.drawn(pick)
-    chances.node_requeued = pick([0.0, 0.5]) if chances.requeued else 0.0
+    if chances.requeued:
+        chances.requeued, chances.signalled = 0.9, 0.15
+        chances.node_requeued = pick([0.5, 0.9])
     chances.listed_late = pick([0.0, 0.3])
     chances.id_reused = pick([0.0, 0.5])
-    if simulation.is_about_submits:
-        chances.submit_delayed, chances.answer_lost = 0.4, 0.2
+    if simulation.theme == "submits":
+        chances.submit_delayed, chances.submit_lost, chances.answer_lost = 0.4, 0.4, 0.2
     return chances
