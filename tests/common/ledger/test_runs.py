@@ -43,6 +43,14 @@ def test_a_run_goes_only_where_the_table_says(ledger: Ledger, old: RunState, new
     assert ledger.run(run).state is (new if new in RUN_TRANSITIONS[old] else old)
 
 
+def test_a_state_that_is_as_expected_changes_only_as_the_table_allows(ledger: Ledger) -> None:
+    run = ledger.accept(document(1)).run
+    assert ledger.change_run(run, state=RunState.ACTIVE, was=RunState.ACCEPTED)
+    with pytest.raises(IllegalTransition, match="from active to accepted"):
+        ledger.change_run(run, state=RunState.ACCEPTED, was=RunState.ACTIVE)
+    assert ledger.run(run).state is RunState.ACTIVE
+
+
 def test_a_run_is_changed_only_from_where_it_was(ledger: Ledger) -> None:
     run = ledger.accept(document()).run
     assert not ledger.change_run(run, state=RunState.FINISHED, was=RunState.ACTIVE)

@@ -7,7 +7,8 @@
 
 In each Lua script every comparison is negated; in the pure modules of a pass, in the claim and in the lease every
 condition of an `if`, of a `while`, of a conditional expression and each operand of `and` and `or` is negated or left
-out; each row of the table of transitions is taken out. A mutant lives in a copy of the repository.
+out; each row of the table of transitions is taken out; in the shell that claims an attempt each condition is taken for
+true, and for false, and each file may be written over. A mutant lives in a copy of the repository.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[3]
 _LUA: Final = Path("common/jobferry_common/ledger/lua")
 _RECONCILE: Final = Path("worker/jobferry_worker/reconcile")
+_CLAIM: Final = Path("common/jobferry_common/scripts/runtime.sh")
 _STATES: Final = Path("common/jobferry_common/states.py")
 #: what decides without touching anything, the claim, the fence
 _PURE: Final = (
@@ -70,6 +72,7 @@ def mutants() -> Iterator[Mutant]:
             yield from _of_lua(path)
     for name in _PURE:
         yield from _of_python(ROOT / _RECONCILE / f"{name}.py")
+    yield from _of_shell(ROOT / _CLAIM)
     yield from _of_table(ROOT / _STATES)
 
 
@@ -116,6 +119,17 @@ def _of_python(path: Path) -> Iterator[Mutant]:
                 yield _made(path, text, start, end, neutral)
 
 
+def _of_shell(path: Path) -> Iterator[Mutant]:
+    """Take away each guard of what runs before an attempt is owned."""
+    text = path.read_text("utf-8")
+    for function in ("jf_begin", "jf_claim", "jf_again"):
+        begin = text.index(f"\n{function}() {{")
+        body = text[begin : text.index("\n}\n", begin)]
+        for found in re.finditer(r"\[\[ .*? \]\]|set -C", body):
+            for new in ("true", "false") if found[0] != "set -C" else (":",):
+                yield _made(path, text, begin + found.start(), begin + found.end(), new)
+
+
 def _is_typing(node: ast.If | ast.IfExp | ast.While) -> bool:
     return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
@@ -132,6 +146,8 @@ def _of_table(path: Path) -> Iterator[Mutant]:
 
 def tests_of(mutant: Mutant) -> list[str]:
     """Return the quick tests of a mutant's part."""
+    if mutant.path.endswith(".sh"):
+        return ["tests/common/scripts/test_claim.py"]
     if mutant.path.startswith("worker"):
         return ["tests/worker/reconcile"]
     return ["tests/common/ledger"]
@@ -143,8 +159,9 @@ def judge(mutant: Mutant, home: Path, seeds: int) -> str:
     original = (ROOT / mutant.path).read_text("utf-8")
     file.write_text(mutant.of(original), "utf-8")
     try:
-        simulated = _run(home, "-m", "tests.simulation.engine.few", str(seeds))
-        if simulated:
+        # no shell runs in the simulation
+        runs = not mutant.path.endswith(".sh")
+        if runs and (simulated := _run(home, "-m", "tests.simulation.engine.few", str(seeds))):
             return f"simulation: {simulated}"
         tested = _run(home, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(mutant))
         return f"tests: {tested}" if tested else ""
