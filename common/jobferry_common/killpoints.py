@@ -40,6 +40,8 @@ PASS: Final = (
     "after-forget",
     "after-readback",
 )
+#: of them, those that only runs meet which clusters share
+SHARED: Final = ("after-claimed", "before-refuse", "after-strays")
 #: of a worker's moves of files, in the order in which a run meets them
 MOVES: Final = (
     "after-asked",

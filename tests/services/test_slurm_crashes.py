@@ -10,6 +10,7 @@ import pytest
 
 from jobferry.handle import Handle
 from jobferry_common.errors import BrokerUnreachable
+from jobferry_common.killpoints import RECOVER, SHARED
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile.killpoints import POINTS
 from tests.services.conftest import clusters_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("slurm", "valkey")
 
 #: points that ordinary work does not pass: only what was lost, and what clusters share (see test_many_clusters.py)
-RARE = ("after-forget", "after-claims", "after-claimed", "after-recovered", "after-rebuilt")
+RARE = ("after-forget", "after-claims", *SHARED, *RECOVER)
 ORDINARY = [point for point in POINTS if "cancel" not in point and point not in RARE]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobferry_common.killpoints import RECOVER, SHARED
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import killpoints
 from tests.simulation.bench import Bench, Crash
@@ -18,7 +19,7 @@ _S = JobState
 
 
 #: of runs that clusters share (see test_sharing.py, test_given_up.py); of a ledger that is made again (test_recover.py)
-RARE = ("after-claimed", "before-refuse", "after-strays", "after-recovered", "after-rebuilt")
+RARE = (*SHARED, *RECOVER)
 
 
 @pytest.mark.parametrize("point", [name for name in killpoints.POINTS if name not in RARE])
