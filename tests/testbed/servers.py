@@ -31,6 +31,7 @@ SERVERS: Final = {
     "faketime": ("faketime",),
     "btrfs": ("mkfs.btrfs", "btrfs", "mount"),
     "openssl": ("openssl",),
+    "uv": ("python:uv",),
 }
 
 _UNSHARE: Final = ("unshare", "--mount", "true")

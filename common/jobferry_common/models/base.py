@@ -9,7 +9,7 @@ jobferry_common.errors.BadInput: box: syze: is no known key; did you mean 'size'
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -46,6 +46,10 @@ else:
                 return super().__call__(**given)
             except ValidationError as error:
                 raise BadInput(problems_of(error, cls, given, cls.label())) from None
+
+
+#: with this an editor finds the schema of a file
+_SCHEMA: Final = "$schema"
 
 
 class Model(BaseModel, metaclass=Calls):
@@ -164,6 +168,17 @@ class Model(BaseModel, metaclass=Calls):
         """Take what `serialize` gave; raises `BadInput` with every fault."""
         return cls.load_from_dict(data)
 
+    @classmethod
+    def arginfo(cls, **_: Any) -> Any:  # noqa: ANN401 - a dargs.Argument
+        """Return dargs' description of it, for programs that check their input with dargs."""
+        from dargs import Argument
+
+        def fits(data: dict[str, Any]) -> bool:
+            cls.load_from_dict(data)
+            return True
+
+        return Argument(cls.label(), dict, extra_check=fits)
+
     def serialize(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; secrets are left out."""
         return self.model_dump(mode="json")
@@ -175,4 +190,4 @@ class Model(BaseModel, metaclass=Calls):
 
 
 def _counts(key: Any) -> bool:  # noqa: ANN401
-    return not (isinstance(key, str) and key.startswith("_"))
+    return not (isinstance(key, str) and (key.startswith("_") or key == _SCHEMA))

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from jobferry_common.errors import BadInput, Problem
-from jobferry_common.models.doubled import Loader, like, object_of
+from jobferry_common.models.doubled import Loader, object_of
+from jobferry_common.models.referring import Resolver, real_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Parse = Callable[[str], Any]
 
-_REF: Final = "$ref"
-_MAX_DEPTH: Final = 20
 #: ten times what 100,000 tasks need; a few lines of YAML can stand for billions
 _MAX_VALUES: Final = 20_000_000
 
@@ -123,8 +122,9 @@ def read(path: str | Path, parse: Parse, *, allow_ref: bool) -> tuple[str, Any]:
         BadInput: it cannot be read, or refers to another file though that is not allowed.
     """
     file = _expanded(path)
-    data = _parsed(file, parse)
-    return file.name, resolved(data, file.name, allow_ref=allow_ref, directory=file.parent)
+    data = parsed(file, parse)
+    found = resolved(data, file.name, allow_ref=allow_ref, directory=file.parent, file=file)
+    return file.name, found
 
 
 def resolved(
@@ -133,61 +133,33 @@ def resolved(
     *,
     allow_ref: bool,
     directory: Path | None = None,
+    file: Path | None = None,
+    within: Path | None = None,
 ) -> Any:  # noqa: ANN401
     """Return plain values with every `$ref` replaced by the file it names; keys beside it win.
 
     A name is looked for beside the file that holds it, then in the working directory.
 
+    Args:
+        data: what a file held.
+        where: what messages call it.
+        allow_ref: False refuses references.
+        directory: where the file is; None: the working directory.
+        file: the file itself, to which nothing may lead back.
+        within: the directory that no reference may leave; None: it may lead anywhere.
+
     Raises:
         BadInput: a reference is not allowed, leads in a circle, or cannot be read.
     """
-    resolver = _Resolver(where, allow_ref=allow_ref)
-    found = resolver.value(data, directory or Path(), ())
+    resolver = Resolver(where, _read_referred, allow_ref=allow_ref, within=within)
+    found = resolver.value(data, directory or Path(), (real_path(file),) if file else ())
     if resolver.problems:
         raise BadInput(resolver.problems)
     return found
 
 
-class _Resolver:
-    def __init__(self, where: str, *, allow_ref: bool) -> None:
-        self._where = where
-        self._allow_ref = allow_ref
-        self.problems: list[Problem] = []
-
-    def value(self, data: Any, directory: Path, way: tuple[str, ...]) -> Any:  # noqa: ANN401
-        if isinstance(data, dict):
-            if _REF in data:
-                return self._referred(data, directory, way)
-            inner = {key: self.value(item, directory, way) for key, item in data.items()}
-            return like(data, inner)
-        if isinstance(data, list):
-            return [self.value(item, directory, way) for item in data]
-        return data
-
-    def _referred(self, data: dict[str, Any], directory: Path, way: tuple[str, ...]) -> Any:  # noqa: ANN401
-        beside = like(data, {key: value for key, value in data.items() if key != _REF})
-        name = data[_REF]
-        fault = self._fault(name, way)
-        if fault is not None:
-            self.problems.append(Problem(f"{self._where}: {_REF}", fault))
-            return beside
-        file = directory / _expanded(name)
-        file = file if os.path.exists(file) else Path(name)  # noqa: PTH110 - that of Path raises for some names
-        content = self.value(_parsed(file, parser_of(file)), file.parent, (*way, str(file)))
-        if not isinstance(content, dict):
-            return content
-        return like(data, like(content, content | self.value(beside, directory, way)))
-
-    def _fault(self, name: Any, way: tuple[str, ...]) -> str | None:  # noqa: ANN401
-        if not self._allow_ref:
-            return (
-                f"refers to {name!r}; allow it with --allow-ref (allow_ref=True), or write it out"
-            )
-        if not isinstance(name, str):
-            return f"{name!r} is no file name"
-        if len(way) >= _MAX_DEPTH:
-            return f"{name!r} leads in a circle: {' → '.join(way[-3:])}"
-        return None
+def _read_referred(file: Path) -> Any:  # noqa: ANN401
+    return parsed(file, parser_of(file))
 
 
 def _expanded(path: str | Path) -> Path:
@@ -203,7 +175,12 @@ def _text(file: Path) -> str:
         return source.read()
 
 
-def _parsed(file: Path, parse: Parse) -> Any:  # noqa: ANN401
+def parsed(file: Path, parse: Parse) -> Any:  # noqa: ANN401
+    """Return the plain content of a file, references and all.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
     try:
         return parse(_text(file))
     except FileNotFoundError:

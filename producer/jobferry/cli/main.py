@@ -12,7 +12,19 @@ from typing import Annotated
 
 import typer
 
-from jobferry.cli import clusters, events, logs, runs, serve, sharing, stack, submit, watch
+from jobferry.cli import (
+    clusters,
+    events,
+    logs,
+    records,
+    runs,
+    scripts,
+    serve,
+    sharing,
+    stack,
+    submit,
+    watch,
+)
 from jobferry.cli.guard import Commands
 from jobferry.cli.output import output
 
@@ -30,7 +42,9 @@ app = typer.Typer(
 )
 
 app.command()(submit.submit)
+app.command()(scripts.run)
 app.command()(runs.status)
+app.command()(records.submission)
 app.command()(watch.watch)
 app.command()(logs.logs)
 app.command()(events.events)
@@ -50,6 +64,8 @@ app.command(context_settings=_FURTHER)(serve.flower)
 app.command()(stack.doctor)
 app.command()(stack.putback)
 app.command()(stack.config)
+app.command()(scripts.schema)
+app.command()(scripts.convert)
 
 
 def _version(wanted: bool) -> None:

@@ -67,10 +67,15 @@ def submit(  # noqa: PLR0913 - its options
         submission.clean = False
     if priority is not None:
         submission.priority = priority
+    carry_out(submission, dry_run=dry_run, wait=not exit_on_submit, json=json)
+
+
+def carry_out(submission: Submission, *, dry_run: bool, wait: bool, json: bool) -> None:
+    """Hand a submission over, or with `dry_run` show what would be."""
     if dry_run:
         _preview(submission, json=json)
-        return
-    _submit(submission, wait=not exit_on_submit, json=json)
+    else:
+        _submit(submission, wait=wait, json=json)
 
 
 def _read(file: Path, cluster: str | None, *, allow_ref: bool) -> Submission:

@@ -1,0 +1,62 @@
+"""JSON Schemas: those that are published are those of the models, and allow what loading allows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from jobferry_common.errors import BadInput
+from jobferry_common.models.schemas import KINDS, schema_of
+
+PUBLISHED: Final = Path(__file__).parents[3] / "docs/schema"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_published_is_what_the_models_say(kind: str) -> None:
+    """`jobferry schema KIND > docs/schema/KIND.json` writes it anew."""
+    assert json.loads((PUBLISHED / f"{kind}.json").read_text()) == schema_of(kind)
+
+
+def test_nothing_else_is_published() -> None:
+    assert {file.stem for file in PUBLISHED.iterdir()} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_reference_in_a_schema_leads_somewhere(kind: str) -> None:
+    schema = schema_of(kind)
+    for name in references(schema):
+        assert name.removeprefix("#/$defs/") in schema["$defs"]
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [name for item in value.values() for name in references(item)]
+    if isinstance(value, list):
+        return [name for item in value for name in references(item)]
+    return []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_stands_in_its_schema(kind: str) -> None:
+    properties = schema_of(kind)["properties"]
+    assert set(KINDS[kind].model_fields) | set(KINDS[kind].aliases) <= set(properties)
+
+
+def test_names_are_offered_and_other_spellings_allowed() -> None:
+    batch = schema_of("machine")["properties"]["batch_type"]
+    assert "Slurm" in batch["anyOf"][0]["enum"]
+    assert "string" in batch["anyOf"][1]["type"]
+
+
+def test_an_unknown_kind_is_answered_with_the_near_one() -> None:
+    with pytest.raises(BadInput, match="did you mean 'machine'"):
+        schema_of("maschine")
+
+
+def test_a_file_may_say_where_its_schema_is() -> None:
+    plain = {"$schema": "docs/schema/resources.json", "group_size": 3}
+    assert KINDS["resources"].load_from_dict(plain).serialize()["group_size"] == 3

@@ -1,0 +1,93 @@
+"""Older files in today's form."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from jobferry import BadInput, Machine, Submission
+from jobferry.convert import converted, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD = {
+    "_comment": "of 2020",
+    "batch": {
+        "batch_type": "sge",
+        "context_type": "localcontext",
+        "local_root": "./",
+        "remote_root": "./tmp",
+    },
+    "resources": {"group_size": 2, "kwargs": {"sge_pe_name": "smp"}, "batch_type": "sge"},
+}
+CHANGES = {
+    "batch → machine",
+    "machine.batch_type: 'sge' → 'SGE'",
+    "machine.context_type: 'localcontext' → 'Local'",
+    "resources.batch_type: 'sge' → 'SGE'",
+    "resources.kwargs.sge_pe_name → pe_name",
+}
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+def test_an_older_file_says_the_same_in_todays_form(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"machine.{suffix}"
+    file.write_text(json.dumps(OLD) if suffix == "json" else yaml.safe_dump(OLD))
+    before = Machine.load_from_file(file)
+    data, changes = converted(file)
+    assert set(changes) == CHANGES
+    write(data, file)
+    after = Machine.load_from_file(file)
+    assert (after, after.resources) == (before, before.resources)
+    assert converted(file)[1] == []
+    assert next(iter(data)) == "_comment"
+
+
+def test_tasks_that_stood_in_jobs_stand_in_a_list(tmp_path: Path) -> None:
+    tasks = [{"command": "true", "task_work_path": name} for name in ("a", "b")]
+    old = {
+        **OLD,
+        "work_base": "w",
+        "belonging_jobs": [{"hash": {"job_task_list": tasks, "resources": {}, "job_state": 5}}],
+    }
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(old))
+    data, changes = converted(file)
+    assert "belonging_jobs → task_list" in changes
+    assert data["task_list"] == tasks
+    assert Submission.load_from_dict(data).model() == Submission.load(file).model()
+
+
+def test_a_reference_stays(tmp_path: Path) -> None:
+    (tmp_path / "machine.json").write_text(json.dumps(OLD["batch"]))
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps({"batch": {"$ref": "machine.json"}, "resources": OLD["resources"]}))
+    with pytest.raises(BadInput, match="--allow-ref"):
+        converted(file)
+    assert converted(file, allow_ref=True)[0]["machine"] == {"$ref": "machine.json"}
+
+
+def test_what_is_wrong_in_itself_is_told_and_nothing_written(tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps({**OLD, "resources": {"gruop_size": 2}}))
+    with pytest.raises(BadInput, match="'group_size'"):
+        converted(file)
+    file.write_text('{"hello": 1}')
+    with pytest.raises(BadInput, match="is no submission, machine, resources or task"):
+        converted(file)
+
+
+def test_toml_is_read_and_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "machine.toml"
+    file.write_text('batch_type = "shell"\ncontext_type = "lazylocal"\nlocal_root = "."\n')
+    data, changes = converted(file)
+    assert len(changes) == 2
+    with pytest.raises(BadInput, match="--output"):
+        write(data, file)
+    write(data, tmp_path / "machine.json")
+    assert Machine.load_from_json(tmp_path / "machine.json") == Machine.load_from_toml(file)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["machine.json", "machine.toml"]

@@ -1,0 +1,63 @@
+"""What holds for docs/compatibility.md: every row has a verdict and a test that exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from jobferry_common.models import kinds
+
+TESTS: Final = Path(__file__).parent
+PAGE: Final = (TESTS.parent / "docs/compatibility.md").read_text()
+_NAMED: Final = re.compile(r"`([a-z_/]+\.py)::(test_\w+)`")
+_VERDICTS: Final = ("**works**", "**better**", "**refused**", "**not yet**")
+ROWS: Final = [
+    [cell.strip() for cell in line.strip("| ").split(" | ")]
+    for line in PAGE.splitlines()
+    if line.startswith("| ") and not line.startswith(("| row |", "| what happens"))
+]
+
+
+def _functions(file: str) -> set[str]:
+    tree = ast.parse((TESTS / file).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("file", sorted({file for file, _ in _NAMED.findall(PAGE)}))
+def test_every_test_that_it_names_exists(file: str) -> None:
+    named = {name for path, name in _NAMED.findall(PAGE) if path == file}
+    assert named <= _functions(file)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
+def test_every_row_has_a_verdict_and_a_test(row: list[str]) -> None:
+    _, verdict, tests = row
+    assert verdict.startswith(_VERDICTS)
+    assert _NAMED.findall(tests)
+
+
+def _section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize(
+    ("title", "names", "later"),
+    [
+        ("Batch types", kinds.BATCH_TYPES, kinds.LATER_BATCH_TYPES),
+        ("Contexts", kinds.CONTEXTS, kinds.LATER_CONTEXTS),
+    ],
+)
+def test_what_comes_later_is_what_the_models_say(
+    title: str, names: tuple[str, ...], later: frozenset[str]
+) -> None:
+    told = {}
+    for line in _section(title).splitlines():
+        cells = line.split(" | ")
+        if len(cells) > 1 and cells[0] != "| row":
+            for name in re.findall(r"[A-Za-z_]+", cells[0]):
+                told[name] = cells[1].startswith("**not yet**")
+    assert {name: told.get(name) for name in names} == {name: name in later for name in names}
