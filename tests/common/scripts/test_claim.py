@@ -34,6 +34,18 @@ def test_a_job_writes_its_scheduler_id_into_its_claim(bench: Workbench) -> None:
     assert (ran.code, parse_claim(claims(bench)), ran.record.id) == (0, "4711_5", "4711_5")
 
 
+@pytest.mark.parametrize("name", ["claim", "records", "done"])
+def test_a_directory_that_its_worker_did_not_bring_is_made(bench: Workbench, name: str) -> None:
+    token = bench.prepare([NOTE], [FIRST])
+    control = Path(bench.layout.claim(FIRST)).parent.parent
+    for other in {"claim", "records", "done"} - {name}:
+        (control / other).mkdir(parents=True, exist_ok=True)
+    if (control / name).is_dir():
+        (control / name).rmdir()
+    ran = bench.finish(bench.start(token), FIRST)
+    assert (ran.code, bool(ran.record), (control / name).is_dir()) == (0, True, True)
+
+
 @pytest.mark.parametrize("content", [b"job 4710\n", worker_claim("node:17"), b""])
 def test_under_a_foreign_claim_nothing_is_run_and_only_that_is_told(
     bench: Workbench, content: bytes
