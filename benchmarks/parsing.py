@@ -1,12 +1,14 @@
 """One bulk answer of 50,000 jobs, read by the module of its batch system. No command is run.
 
 PBS's is `qstat -f -F json` and, where that does not exist, `qstat -f`: about 1.7 kB a job, as OpenPBS 23.06 wrote it.
+SGE's is `qstat -xml`, as 8.1.9 wrote it, each job in an entry of its own.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _GOLDEN: Final = Path(__file__).parents[1] / "tests/common/schedulers/golden"
 _JOBS: Final = 50_000
+_CLUSTER: Final = "pbshost"
 _TOKEN: Final = "jf.3f2a9c01d5e7-1.0a1b"
 
 
@@ -48,7 +51,7 @@ def _seconds(batch_type: str, done: Completed, jobs: int) -> float:
     scheduler = scheduler_named(batch_type, home="/nowhere")
     gc.collect()
     start = time.process_time()
-    told = scheduler.parse_listing(done, "pbshost")
+    told = scheduler.parse_listing(done, _CLUSTER)
     spent = time.process_time() - start
     if len(told.jobs) != jobs:
         msg = f"{len(told.jobs)} jobs of {jobs} were read"
@@ -83,8 +86,22 @@ def _pbs_plain(jobs: int) -> Completed:
     return _pbs("".join(f"Job Id: 9[{index}].pbshost\n{block}" for index in range(jobs)))
 
 
+def _sge(jobs: int) -> Completed:
+    """Repeat the entry of job 27 in the recorded listing."""
+    answers = json.loads((_GOLDEN / "SGE/answers.json").read_text())["answers"]
+    text = next(one["stdout"] for one in answers if one["what"] == "listing")
+    head, entry, rest = re.split(
+        r"(    <job_list (?:(?!<job_list).)*?>27<.*?</job_list>\n)", text, flags=re.S
+    )
+    entry = entry.replace(">impossible<", f">relax.{_TOKEN}<")
+    told = "".join(entry.replace(">27<", f">{100_000 + number}<") for number in range(jobs - 3))
+    stdout = f"{head}{told}{rest}".replace("answer of delta", f"answer of {_CLUSTER}")
+    return Completed(argv=("qstat",), exit_code=0, stdout=stdout)
+
+
 #: what → batch type, the answer about so many jobs, most seconds
 _ANSWERS: Final[Mapping[str, tuple[str, Callable[[int], Completed], float]]] = {
     "PBS, JSON": ("PBS", _pbs_json, 1.5),
     "PBS, plain": ("PBS", _pbs_plain, 1.5),
+    "SGE, XML": ("SGE", _sge, 1.5),
 }

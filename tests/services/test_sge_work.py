@@ -121,7 +121,7 @@ def test_a_job_that_somebody_deletes_is_told_as_cancelled(
 ) -> None:
     fleet = make_sge_fleet()
     work = make_work("sleep 300")
-    handle = fleet.submit(work.submission(**HERE, retry_count=0))
+    handle = fleet.submit(work.submission(**HERE))
     until(handle, JobState.RUNNING, 1)
     sge.command("qdel", *sge.queue())
     result = handle.result(PATIENCE, checked=False)

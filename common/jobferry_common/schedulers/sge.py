@@ -26,8 +26,8 @@ neither. qacct reads a file on the host where it runs; where that file is not, t
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Final
-from xml.etree import ElementTree as ET
 
 from jobferry_common.errors import CommandFailed, UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
@@ -39,7 +39,7 @@ from jobferry_common.schedulers.sge_refusals import submit_error
 from jobferry_common.schedulers.sge_states import Account, exit_code, meaning_of, outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from jobferry_common.files import NewFile
@@ -55,6 +55,9 @@ _TOKEN: Final = re.compile(r"(?:.*\.)?(jf\.[^.]+\.[^.]+)\Z", re.S)
 _NAME_FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_+.-]")
 _NAME_LENGTH: Final = 64
 _OPTION: Final = re.compile(r"#\$\s+(?:.*\s)?-(N|r)\s+(\S+)")
+#: entries of the XML, and what they hold, read as text: an odd name of somebody's job spoils no other entry
+_ENTRY: Final = re.compile(r"<job_list\b[^>]*>(.*?)</job_list>", re.S)
+_FIELD: Final = re.compile(r"<(JB_job_number|JB_name|state|tasks)>([^<]*)</")
 _ERROR: Final = re.compile(r"^(?:job_number: +(\d+)|error reason +(\d+): +(.*))$", re.M)
 #: words of qacct where there is nothing that it could tell
 _NOTHING: Final = re.compile(
@@ -124,12 +127,10 @@ class Sge:
     def parse_listing(self, done: Completed, cluster: str) -> Listing:
         """Read qstat's XML; waiting tasks of an array share one entry, `<tasks>4-10:1</tasks>`."""
         document, end, errors = _answer(done, cluster).rpartition("</job_info>")
-        try:
-            root = ET.fromstring(document + end)  # noqa: S314 - the scheduler's own answer
-        except ET.ParseError as error:
-            msg = f"qstat's listing is no XML: {error}; it begins with {document[:100]!r}"
-            raise UnreadableOutput(msg) from error
-        return _read(root, _reasons(errors))
+        if not end or "<job_info" not in document:
+            msg = f"qstat's listing is no XML: it begins with {document[:100]!r}"
+            raise UnreadableOutput(msg)
+        return _read(document, _reasons(errors))
 
     def history(self, ids: Collection[SchedulerId], since: datetime) -> Argv:
         """Ask the accounting with qacct. Ids that SGE has used before have other tokens: `since` is not needed."""
@@ -143,10 +144,8 @@ class Sge:
         if told and not any(_NOTHING.search(line) for line in told):
             raise CommandFailed(done.argv, done.exit_code, "\n".join(told))
         jobs = {seen.id: seen for seen in map(_accounted, lines) if seen}
-        tokens: dict[Token, list[SchedulerId]] = {}
-        for key, seen in jobs.items():
-            _note(tokens, seen.token, _FORM.split(key)[0])
-        return Listing(jobs=jobs, tokens=tokens)
+        bearers = ((seen.token, _FORM.split(key)[0]) for key, seen in jobs.items())
+        return Listing(jobs=jobs, tokens=_by_token(bearers))
 
     def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
         """Return None: what qstat has, the listing tells."""
@@ -231,9 +230,15 @@ def _token(name: str) -> Token | None:
     return Token(found[1] if found else name) or None
 
 
-def _note(tokens: dict[Token, list[SchedulerId]], token: Token | None, job: SchedulerId) -> None:
-    if token and job not in (known := tokens.setdefault(token, [])):
-        known.append(job)
+def _by_token(
+    bearers: Iterable[tuple[Token | None, SchedulerId]],
+) -> dict[Token, list[SchedulerId]]:
+    """Return what bears each token; an array, which has many entries, once."""
+    found: dict[Token, dict[SchedulerId, None]] = {}
+    for token, job in bearers:
+        if token:
+            found.setdefault(token, {})[job] = None
+    return {token: list(jobs) for token, jobs in found.items()}
 
 
 def _reasons(text: str) -> Mapping[str, str]:
@@ -248,16 +253,17 @@ def _reasons(text: str) -> Mapping[str, str]:
     return found
 
 
-def _read(root: ET.Element, reasons: Mapping[str, str]) -> Listing:
+def _read(document: str, reasons: Mapping[str, str]) -> Listing:
     single: dict[SchedulerId, Seen] = {}
     shared: dict[SchedulerId, list[tuple[Indices, Seen]]] = {}
     unreadable: dict[SchedulerId, str] = {}
-    tokens: dict[Token, list[SchedulerId]] = {}
-    for entry in root.iter("job_list"):
-        job = SchedulerId(entry.findtext("JB_job_number", ""))
-        of, word = entry.findtext("tasks", ""), entry.findtext("state", "")
-        seen = _seen(job, word, entry.findtext("JB_name", ""), reasons)
-        _note(tokens, _token(entry.findtext("JB_name", "")), job)
+    bearers: list[tuple[Token | None, SchedulerId]] = []
+    for text in _ENTRY.findall(document):
+        entry: dict[str, str] = dict(_FIELD.findall(text))
+        job, name = SchedulerId(entry.get("JB_job_number", "")), unescape(entry.get("JB_name", ""))
+        of, word = entry.get("tasks", ""), entry.get("state", "")
+        seen = _seen(job, word, name, reasons)
+        bearers.append((_token(name), job))
         if seen is None:
             keys = [_FORM.element(job, task) for task in indices(of)] if of else [job]
             unreadable.update(dict.fromkeys(keys, word))
@@ -265,7 +271,8 @@ def _read(root: ET.Element, reasons: Mapping[str, str]) -> Listing:
             shared.setdefault(job, []).append((indices(of), seen))
         else:
             single[job] = seen
-    return Listing(jobs=Jobs(single, shared, _FORM), unreadable=unreadable, tokens=tokens)
+    jobs = Jobs(single, shared, _FORM)
+    return Listing(jobs=jobs, unreadable=unreadable, tokens=_by_token(bearers))
 
 
 def _seen(job: SchedulerId, word: str, name: str, reasons: Mapping[str, str]) -> Seen | None:
