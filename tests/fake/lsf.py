@@ -39,6 +39,9 @@ _TERMS: Final = {
     "cancelled": "TERM_OWNER: job killed by owner",
     "timeout": "TERM_RUNLIMIT: job killed after reaching LSF run time limit",
 }
+_REPORT: Final = (
+    "echo 'Sender: LSF System <lsf@lsfhost>'; echo 'The output (if any) follows:'; echo"
+)
 
 
 class Refusal(Exception):  # noqa: N818 - what a command says before it ends
@@ -124,7 +127,7 @@ def _options(engine: Engine, arguments: Sequence[str]) -> tuple[dict[str, str], 
     """Return options and the rest; an option is a word of its own (my_getopt)."""
     values, flags = set(_VALUES), set(_FLAGS)
     if engine.config.get("custom"):
-        values.add("-gpu")
+        values |= {"-gpu", "-gpgpu"}
         flags.add("-rn")
     found, rest = {}, list(arguments)
     while rest and rest[0].startswith("-"):
@@ -139,9 +142,10 @@ def _options(engine: Engine, arguments: Sequence[str]) -> tuple[dict[str, str], 
 def _directives(engine: Engine, script: str) -> Iterator[tuple[str, str]]:
     """Return the options in lines of the script; repeated -R are joined."""
     needs = []
+    mark = str(engine.config.get("mark", "#BSUB"))
     for line in script.splitlines():
-        if line.startswith("#BSUB"):
-            for name, value in _options(engine, shlex.split(line.removeprefix("#BSUB")))[0].items():
+        if line.startswith(mark):
+            for name, value in _options(engine, shlex.split(line.removeprefix(mark)))[0].items():
                 if name == "-R":
                     needs.append(value)
                 else:
@@ -165,7 +169,7 @@ def _check(engine: Engine, options: dict[str, str]) -> None:
         msg = "Bad argument for option -W. Job not submitted."
         raise Refusal(msg)
     sections = (
-        r"(?:select\[[^\[\]]+\]|rusage\[[\w=.,:]+\]|span\[(?:ptile|hosts)=\d+\]|affinity\[.*\])"
+        r"(?:select\[[^\[\]]+\]|rusage\[[\w=.,:/]+\]|span\[(?:ptile|hosts)=\d+\]|affinity\[.*\])"
     )
     if options["-R"] and not re.fullmatch(rf"{sections}(?: +{sections})*", options["-R"]):
         msg = "Bad resource requirement syntax. Job not submitted."  # errors table
@@ -183,15 +187,17 @@ def _submit(
     here = str(Path.cwd())
     index = "%a" if indices else "0"
     out = options["-o"].replace("%J", "%i").replace("%I", index)
-    env = {"LSB_JOBID": "%i", "LSB_JOBINDEX": index, "LSB_JOBNAME": name, "LS_SUBCWD": here}
+    if engine.config.get("mark") == "#JSUB":  # its manual: environment of jobs
+        env = {"JH_JOBID": "%i", "JH_JOBNAME": name, "JH_SUB_CWD": here}
+        env |= {"JH_ARRAY_JOBID": "%i", "JH_ARRAY_JOBINDEX": "%a"} if indices else {}
+    else:
+        env = {"LSB_JOBID": "%i", "LSB_JOBINDEX": index, "LSB_JOBNAME": name, "LS_SUBCWD": here}
     hours, _, minutes = options.get("-W", "").rpartition(":")
     limit = (
         (int(hours or 0) * 60 + int(minutes)) * engine.config.get("minute", 60) if minutes else None
     )
-    # bsub -o: the report is the head of the output file
-    report = (
-        'echo "Sender: LSF System <lsfadmin@lsfhost>"; echo "The output (if any) follows:"; echo'
-    )
+    # bsub -o: the report is the head of the output file; jsub -o: unless this is set
+    report = "" if os.environ.get("JH_JOB_NO_SUMMARY_OUT") == "Y" else _REPORT
     job = engine.submit(
         script=f"{report}\n{script}",
         out=os.path.join(here, out),  # noqa: PTH118

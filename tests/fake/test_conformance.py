@@ -10,7 +10,7 @@ import pytest
 from jobferry_common.schedulers import scheduler_named
 from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
 from tests.conformance.system import System
-from tests.fake import lsf, pbs
+from tests.fake import jh, lsf, pbs
 from tests.fake.commands import env_with, install
 from tests.fake.engine import Engine
 
@@ -68,6 +68,12 @@ FAKES: Final[Mapping[str, Fake]] = {
         module=lsf,
         config={"minute": 2},
         system=_LSF,
+    ),
+    "JH_UniScheduler": Fake(
+        scheduler="JH_UniScheduler",
+        module=jh,
+        config={"custom": True, "minute": 2, "mark": "#JSUB"},
+        system={**_LSF, "hold_flag": "#JSUB -H", "report": False},
     ),
 }
 

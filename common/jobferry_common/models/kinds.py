@@ -35,6 +35,7 @@ LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
     "Torque",
     "SGE",
     "LSF",
+    "JH_UniScheduler",
 }
 LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
 

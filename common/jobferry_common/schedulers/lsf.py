@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import CommandFailed, UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
-from jobferry_common.schedulers import lsf_answers
+from jobferry_common.schedulers import lsf_answers, lsf_scripts
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Seen
 from jobferry_common.schedulers.elements import Joined, compact
 from jobferry_common.schedulers.lsf_header import lsf_header
-from jobferry_common.schedulers.lsf_refusals import NO_DIRECTORY, submit_error
+from jobferry_common.schedulers.lsf_refusals import submit_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -53,53 +53,13 @@ _NAME_LENGTH: Final = 60
 _MAX_ARRAY: Final = 1000
 _MOST: Final = 1000  #: so many jobs and arrays are asked about at once
 
-#: the script is the last argument; -rn, where it is wanted, the first one behind the directory. BSUB_QUIET would hide
-#: the id; the rest would pass for the job's own
-_SUBMIT: Final = f"""
-cd -- "$1" || exit {NO_DIRECTORY}
-shift
-for script; do :; done
-[ -r "$script" ] || {{ echo "$script: cannot be read" >&2; exit {NO_DIRECTORY}; }}
-left=$#
-while [ "$left" -gt 1 ]; do set -- "$@" "$1"; shift; left=$((left - 1)); done
-shift
+#: BSUB_QUIET would hide the id, BSUB_BLOCK wait for the end; the rest would pass for the job's own
+_PREPARE: Final = """\
 unset BSUB_QUIET BSUB_QUIET2 BSUB_STDERR BSUB_BLOCK BSUB_CHK_RESREQ LSB_JOBID LSB_JOBINDEX LSB_BATCH_JID
-LSB_NTRIES=1; export LSB_NTRIES
-{{ words=$(bsub "$@" 2>&1 >&3 3>&- <"$script"); code=$?; }} 3>&1
-case $1:$code:$words in
--rn:0:*) ;;
--rn:*[Uu]sage:* | -rn:*[Oo]ption*) shift; exec bsub "$@" <"$script" ;;
-esac
-[ -z "$words" ] || printf '%s\\n' "$words" >&2
-exit $code
-"""
-_JOBS: Final = "jobferry: jobs"
-#: a line of ours ends the answer, so that a cut one is never taken for a whole; it tells the command's exit code
-_END: Final = re.compile(r"\njobferry: end (\d+)\s*\Z")
-_QUIET: Final = "unset LSB_BJOBS_FORMAT LSB_DISPLAY_YEAR; LSB_NTRIES=1; export LSB_NTRIES"
-# lsid says whom we asked. -o tells the exit codes; a bjobs that has no -o, or not all of its fields, lists with -w.
-_LISTING: Final = f"""
-{_QUIET}
-lsid || exit
-echo '{_JOBS}'
-{{ words=$(bjobs -a -noheader -o "{lsf_answers.FORMAT}" "$@" 2>&1 >&3 3>&-); code=$?; }} 3>&1
-case $code:$words in
-0:*) ;;
-*[Oo]ption* | *[Uu]sage:* | *"valid field"*)
-    {{ words=$(bjobs -a -w "$@" 2>&1 >&3 3>&-); code=$?; }} 3>&1 ;;
-esac
-[ -z "$words" ] || printf '%s\\n' "$words" >&2
-printf '\\njobferry: end %s\\n' $code
-"""
-# the ten newest files of events: a busy cluster begins a new one every thousand jobs
-_HISTORY: Final = f"""
-{_QUIET}
-lsid || exit
-echo '{_JOBS}'
-bhist -n 10 -l "$@"
-printf '\\njobferry: end %s\\n' $?
-"""
-_CLUSTER: Final = re.compile(r"^My cluster name is (\S+)", re.M)
+LSB_NTRIES=1; export LSB_NTRIES"""
+#: a line of ours ends the answer, so that a cut one is never taken for a whole
+_END: Final = re.compile(rf"\n{lsf_scripts.END} (\d+)\s*\Z")
+_CLUSTER: Final = re.compile(r"^(?:My )?cluster name(?: is|\s*:)? +<?([^\s<>]+)", re.M | re.I)
 _VERSION: Final = re.compile(r"\b\d+\.\d[\w.]*")
 _ARRAY_SIZE: Final = re.compile(r"\bMAX_JOB_ARRAY_SIZE\s*=\s*(\d+)")
 #: no jobs at all; and what is said of ids that are not known beside others
@@ -132,6 +92,17 @@ class LSF:
     """The `Scheduler` for LSF."""
 
     name = "LSF"
+    _mark = "#BSUB"  #: begins a line of the header
+    _command = "bsub"
+    _submitting = lsf_scripts.submitting("bsub", _PREPARE)
+    # lsid says whom we asked; -o tells the exit codes, and where it or one of its fields is not known, -w does without
+    _listing = lsf_scripts.listing(
+        "lsid", (f'bjobs -a -noheader -o "{lsf_answers.FORMAT}"', "bjobs -a -w")
+    )
+    # the ten newest files of events: a busy cluster begins a new one every thousand jobs
+    _history = lsf_scripts.history("lsid", "bhist -n 10 -l")
+    _facts = f"{lsf_scripts.QUIET}\nlsid && bparams -l"
+    _kill: tuple[str, ...] = ("bkill",)
 
     def files(self) -> Sequence[NewFile]:
         """Return nothing: LSF has all it needs."""
@@ -155,9 +126,9 @@ class LSF:
         name = f"{_job_name(submit.name)}.{submit.token}"
         if submit.size is not None:
             name, log = f"{name}[1-{submit.size}]", f"{log}.%I"
-        never = () if submit.requeue or _says_rerun(submit.header) else ("-rn",)
+        never = () if submit.requeue or _says_rerun(submit.header, self._mark) else ("-rn",)
         return (
-            *("sh", "-c", _SUBMIT, "sh", submit.directory),
+            *("sh", "-c", self._submitting, "sh", submit.directory),
             *(*never, "-J", name, "-o", log, submit.script),
         )
 
@@ -165,7 +136,7 @@ class LSF:
         """Read `Job <12> is submitted to queue <normal>.`: the last such line, since a wrapper may print, too."""
         found = [] if done.exit_code else _SUBMITTED.findall(done.stdout)
         if not found:
-            raise submit_error(done, self.name, "bsub")
+            raise submit_error(done, self.name, self._command)
         return SchedulerId(found[-1])
 
     def element(self, array: SchedulerId, index: int) -> SchedulerId:
@@ -178,22 +149,22 @@ class LSF:
 
     def listing(self, user: str) -> Argv:
         """List every job of the user, those that ended within CLEAN_PERIOD (an hour) too."""
-        return ("sh", "-c", _LISTING, "sh", "-u", user)
+        return ("sh", "-c", self._listing, "sh", "-u", user)
 
     def parse_listing(self, done: Completed, cluster: str) -> Listing:
         """Read whom we asked, and lines about jobs; what ended in a way that bjobs did not tell is left to bhist."""
-        code, text = _answer(done, cluster)
+        code, text = self._answer(done, cluster)
         if code and not _NONE.search(done.stderr):
             raise CommandFailed(done.argv, code, done.stderr)
         return _read(text, lsf_answers.is_told)
 
     def history(self, ids: Collection[SchedulerId], since: datetime) -> Argv:
         """Ask for these with bhist, arrays as a whole."""
-        return ("sh", "-c", _HISTORY, "sh", *_whole(ids))
+        return ("sh", "-c", self._history, "sh", *_whole(ids))
 
     def parse_history(self, done: Completed, cluster: str) -> Listing:
         """Read the events of each job; ids that LSF has forgotten are missing."""
-        code, text = _answer(done, cluster)
+        code, text = self._answer(done, cluster)
         if code and not _only_unknown(done.stderr):
             raise CommandFailed(done.argv, code, done.stderr)
         jobs = lsf_answers.history(text)
@@ -201,11 +172,11 @@ class LSF:
 
     def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
         """Ask by id: bjobs may be a site's own, and its listing empty."""
-        return ("sh", "-c", _LISTING, "sh", *_whole(ids))
+        return ("sh", "-c", self._listing, "sh", *_whole(ids))
 
     def parse_inquiry(self, done: Completed, cluster: str, ids: Collection[SchedulerId]) -> Listing:
         """Read it as a listing; an end is an end here, even if nothing says how it came."""
-        code, text = _answer(done, cluster)
+        code, text = self._answer(done, cluster)
         if code and not _only_unknown(done.stderr):
             raise CommandFailed(done.argv, code, done.stderr)
         listing = _read(text, lambda _: True)
@@ -221,7 +192,7 @@ class LSF:
     def cancel(self, ids: Sequence[SchedulerId]) -> Argv:
         """End jobs with bkill; elements of an array are named together: `12[1-4,8]`."""
         wanted = compact(ids, _NATIVE).items()
-        return ("bkill", *(job if of is None else f"{job}[{of}]" for job, of in wanted))
+        return (*self._kill, *(job if of is None else f"{job}[{of}]" for job, of in wanted))
 
     def forget(self, ids: Sequence[SchedulerId]) -> Argv | None:
         """Return None: LSF forgets by itself."""
@@ -229,13 +200,13 @@ class LSF:
 
     def facts(self) -> Argv:
         """Ask who it is, and for the parameters of its batch daemon."""
-        return ("sh", "-c", f"{_QUIET}\nlsid && bparams -l")
+        return ("sh", "-c", self._facts)
 
     def parse_facts(self, done: Completed) -> Facts:
         """Read `My cluster name is hpc1` and `MAX_JOB_ARRAY_SIZE = 1000`."""
         text = done.checked()
         if not (cluster := _CLUSTER.search(text)):
-            msg = f"lsid names no cluster: {text[:200]!r}"
+            msg = f"{self.name} names no cluster: {text[:200]!r}"
             raise UnreadableOutput(msg)
         version = _VERSION.search(text.partition("\n")[0])
         size = _ARRAY_SIZE.search(text)
@@ -246,34 +217,33 @@ class LSF:
             history=True,
         )
 
+    def _answer(self, done: Completed, cluster: str) -> tuple[int, str]:
+        """Return the command's exit code and its answer about jobs, once it is whole and from `cluster`."""
+        head, found, text = done.checked().partition(f"{lsf_scripts.JOBS}\n")
+        end = _END.search(f"\n{text}")
+        if not found or not end:
+            msg = f"{self.name}'s answer is cut short: it ends with {done.stdout[-100:]!r}"
+            raise UnreadableOutput(msg)
+        name = _CLUSTER.search(head)
+        if name is None or name[1] != cluster:
+            seen = name[1] if name else "without a name"
+            msg = (
+                f"another {self.name} cluster answered: {seen!r}, not {cluster!r}. Check the environment and PATH of "
+                "this cluster's worker; if the cluster was renamed, restart the worker"
+            )
+            raise UnreadableOutput(msg)
+        return int(end[1]), text[: max(end.start() - 1, 0)]
+
 
 def _job_name(name: str) -> str:
     """Return a name that stays one word, and that means nothing to LSF."""
     return _NAME_FORBIDDEN.sub("_", name)[:_NAME_LENGTH] or "jobferry"
 
 
-def _says_rerun(header: Sequence[str]) -> bool:
+def _says_rerun(header: Sequence[str], mark: str) -> bool:
     """Return True when the header itself says whether LSF may run the job again."""
-    lines = (line for line in header if line.startswith("#BSUB"))
+    lines = (line for line in header if line.startswith(mark))
     return any(word in {"-r", "-rn"} for line in lines for word in line.split())
-
-
-def _answer(done: Completed, cluster: str) -> tuple[int, str]:
-    """Return the command's exit code and its answer about jobs, once it is whole and from `cluster`."""
-    head, found, text = done.checked().partition(f"{_JOBS}\n")
-    end = _END.search(f"\n{text}")
-    if not found or not end:
-        msg = f"LSF's answer is cut short: it ends with {done.stdout[-100:]!r}"
-        raise UnreadableOutput(msg)
-    name = _CLUSTER.search(head)
-    if name is None or name[1] != cluster:
-        seen = name[1] if name else "without a name"
-        msg = (
-            f"another LSF cluster answered: {seen!r}, not {cluster!r}. Check LSF_ENVDIR and PATH of this "
-            "cluster's worker; if the cluster was renamed, restart the worker"
-        )
-        raise UnreadableOutput(msg)
-    return int(end[1]), text[: max(end.start() - 1, 0)]
 
 
 def _only_unknown(stderr: str) -> bool:

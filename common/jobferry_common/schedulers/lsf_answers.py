@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jobferry_common.errors import UnreadableOutput
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT: Final = "jobid jobindex stat exit_code exit_reason job_name delimiter='|'"
-_FIELDS: Final = re.compile(r"(\d+)(?:\[(\d+)\])?\|([^|]*)\|([A-Za-z_]+)\|([^|]*)\|([^|]*)\|(.*)\Z")
-#: the last word before the time is the job's name, which is one word for ours; LSF may write the year, too
-_WIDE: Final = re.compile(
-    r"(\d+)(?:\[(\d+)\])? +\S+ +([A-Za-z_]+) +.* (\S+) +\w+ +\d+ +\d+:\d+(?::\d+)?(?: +\d{4})?(?: \w)?\s*\Z"
-)
-_TOKEN: Final = re.compile(r"(?:^|\.)(jf\.[\w-]+\.\w+)(?:\[[^\]]*\](?:%\d+)?)?\Z")
-_NAME_INDEX: Final = re.compile(r"\[(\d+)\]\Z")
+_STATE: Final = re.compile(r"[A-Z_a-z]+\Z")
+_CLOCK: Final = re.compile(r"\d+:\d\d(?::\d\d)?\Z")
+_TOKEN: Final = re.compile(r"(?:^|\.)(jf\.[\w-]+\.\w+)\Z")
 _SIGNAL: Final = 128
+#: words of a line before the clock: id, user, state, queue, host, name, month, day
+_LEAST: Final = 7
 
 
 class Line(NamedTuple):
@@ -52,24 +51,43 @@ def lines(text: str) -> Iterator[Line]:
         UnreadableOutput: a line bears a token of ours, and cannot be read.
     """
     for row in text.splitlines():
-        if found := _FIELDS.match(row):
-            job, element, index, state, code, reason, name = found.groups()
-        elif found := _WIDE.match(row):
-            job, element, state, name = found.groups()
-            index, code, reason = "", "", ""
+        fields = row.split("|", 5)
+        found = fields if len(fields) == len(FORMAT.split()) - 1 else _wide(row.split())
+        if found and found[0].partition("[")[0].isdecimal() and _STATE.match(found[2]):
+            job, index, state, code, reason, name = found
+            yield _line(job, index, name, (state, _said(code), _said(reason)))
         elif "jf." in row:
             msg = f"no line about a job: {row[:200]!r}"
             raise UnreadableOutput(msg)
-        else:  # the head, or a part of somebody's name that holds a line break
-            continue
-        yield _line(job, element or index, name, (state, _said(code), _said(reason)))
+        # else it is the head, or a part of somebody's name that holds a line break
+
+
+def _wide(words: list[str]) -> list[str] | None:
+    """Return the fields of a line of bjobs -w.
+
+    The name is the word before the time, for ours is one word. A year may follow, and in JH_UniScheduler the place in
+    the queue.
+    """
+    for behind in (1, 2, 3):
+        if len(words) > _LEAST + behind and _CLOCK.match(words[-behind]):
+            return [words[0], "", words[2], "", "", words[-behind - 3]]
+    return None
 
 
 def _line(job: str, index: str, name: str, said: tuple[str, str, str]) -> Line:
-    named, found = _NAME_INDEX.search(name), _TOKEN.search(name)
-    number = named[1] if named else index
-    key = SchedulerId(f"{job}[{number}]" if number.isdecimal() and number != "0" else job)
-    return Line(key, SchedulerId(job), *said, Token(found[1]) if found else None)
+    array, _, element = job.partition("[")
+    title, _, number = name.rpartition("[")
+    number = number.removesuffix("]") if title else ""
+    if not number.isdecimal():  # the name of an array as a whole ends with its indices
+        number = element.removesuffix("]") or index
+    key = f"{array}[{number}]" if number.isdecimal() and number != "0" else array
+    return Line(SchedulerId(key), SchedulerId(array), *said, _token(title or name))
+
+
+@lru_cache(maxsize=1000)  # elements of an array have it in common
+def _token(title: str) -> Token | None:
+    found = _TOKEN.search(title)
+    return Token(found[1]) if found else None
 
 
 def _said(text: str) -> str:
@@ -109,7 +127,7 @@ _FOLD: Final = re.compile(r"\n {21}")
 _CODE: Final = re.compile(r"exited with exit code (\d+)", re.I)
 _BY_SIGNAL: Final = re.compile(r"exited by signal (\d+)", re.I)
 _WANTED: Final = re.compile(
-    r"(?:signal <(?:KILL|TERM|INT|QUIT)>|termination) request|forced to exit", re.I
+    r"(?:signal <(?:KILL|TERM|INT|QUIT)>|termination) request|user termination|forced to exit", re.I
 )
 #: these hold paths of the user's, too
 _STARTED: Final = re.compile(r"(?:dispatched|started|starting|running)\b", re.I)
@@ -175,8 +193,7 @@ def history(text: str) -> dict[SchedulerId, Seen]:
 
 def _of_job(head: re.Match[str], part: str) -> Iterator[tuple[SchedulerId, Seen]]:
     job, index, name = head[1], head[2], head[3] or ""
-    named = _TOKEN.search(name)
-    token = Token(named[1]) if named else None
+    token = _token(name.partition("[")[0])
     events = [(one[1] or one[2], one[3]) for one in map(_EVENT.match, part.splitlines()) if one]
     of = {element for element, _ in events if element}
     for element in sorted(of, key=int) or [index]:

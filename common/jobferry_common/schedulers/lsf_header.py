@@ -1,17 +1,18 @@
-"""The #BSUB lines of resources.
+"""The #BSUB lines of resources, and the #JSUB lines of JH_UniScheduler.
 
-    #BSUB -n 16
-    #BSUB -R "select[skylake] rusage[mem=64000MB] span[ptile=8]"
-    #BSUB -gpu 'num=1:mode=shared:j_exclusive=yes'
-    #BSUB -q gpu
-    #BSUB -W 12:00
+    #BSUB -n 16                                                         #JSUB -n 16
+    #BSUB -R "select[skylake] rusage[mem=64000MB] span[ptile=8]"        #JSUB -R "… rusage[mem=64000/host] …"
+    #BSUB -gpu 'num=1:mode=shared:j_exclusive=yes'                      #JSUB -gpgpu 1
+    #BSUB -q gpu                                                        …
+    #BSUB -W 720
     #BSUB -P physics
     #BSUB -x
 
 -n counts job slots, and a slot is a core on most sites: so ranks of several threads ask for all of their cores with
 -n and span[ptile=…], and OMP_NUM_THREADS says how many each rank has. Memory is reserved on each host, which is LSF's
-default; a site with RESOURCE_RESERVE_PER_TASK=y reserves it for each slot. Its unit is written out, since a number
-alone means what LSF_UNIT_FOR_LIMITS says; LSF before 10.1.0.2 refuses the unit. No limit is set with -M: whether it
+default; a site with RESOURCE_RESERVE_PER_TASK=y reserves it for each slot, and JH_UniScheduler does so unless told
+otherwise. Its unit is written out for LSF, since a number alone means what LSF_UNIT_FOR_LIMITS says; LSF before
+10.1.0.2 refuses the unit. No limit is set with -M: whether it
 holds for a process or for the job is the site's choice. -W counts whole minutes.
 
 As with DPDispatcher, GPUs are asked for where kwargs.gpu_usage or kwargs.custom_gpu_line says so.
@@ -47,16 +48,25 @@ _BRACKETS: Final = re.compile(r"[\[\]]")
 def lsf_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
     """Return the lines; the custom_flags come last."""
     refuse_others(resources, "LSF", can=_CAN)
-    yield from common("#BSUB", resources, _gpus(resources))
+    yield from _common("#BSUB", resources, "MB", _gpus(resources))
     if requeue:
         yield "#BSUB -r"
     yield from resources.custom_flags
 
 
-def common(mark: str, resources: Resources, gpus: str | None) -> Iterator[str]:
-    """Return what LSF and its kin have in common."""
+def jh_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
+    """Return the lines; the custom_flags come last."""
+    refuse_others(resources, "JH_UniScheduler", can=_CAN)
+    number = resources.gpu_per_node
+    yield from _common("#JSUB", resources, "/host", f"-gpgpu {number}" if number else None)
+    if requeue:
+        yield "#JSUB -r"
+    yield from resources.custom_flags
+
+
+def _common(mark: str, resources: Resources, unit: str, gpus: str | None) -> Iterator[str]:
     yield f"{mark} -n {resources.number_node * resources.cpu_per_node}"
-    yield f'{mark} -R "{" ".join(_requirements(resources))}"'
+    yield f'{mark} -R "{" ".join(_requirements(resources, unit))}"'
     if resources.kwargs.custom_gpu_line:
         yield resources.kwargs.custom_gpu_line
     elif gpus:
@@ -64,15 +74,14 @@ def common(mark: str, resources: Resources, gpus: str | None) -> Iterator[str]:
     if resources.queue_name:
         yield f"{mark} -q {word(resources, 'queue_name', 'name of a queue')}"
     if resources.time_limit is not None:
-        minutes = math.ceil(seconds(resources.time_limit) / 60)
-        yield f"{mark} -W {minutes // 60}:{minutes % 60:02}"
+        yield f"{mark} -W {math.ceil(seconds(resources.time_limit) / 60)}"
     if resources.account is not None:
         yield f"{mark} -P {word(resources, 'account', 'name of a project')}"
     if resources.exclusive:
         yield f"{mark} -x"
 
 
-def _requirements(resources: Resources) -> Iterator[str]:
+def _requirements(resources: Resources, unit: str) -> Iterator[str]:
     """Return the sections of one -R: some descendants of LSF heed the last one only."""
     if resources.constraint is not None:
         meaning = "requirement for select[…], such as 'skylake' or 'mg&&avx2'"
@@ -81,7 +90,7 @@ def _requirements(resources: Resources) -> Iterator[str]:
             raise BadInput([Problem("resources.constraint", f"{text!r} is no {meaning}")])
         yield f"select[{text}]"
     if resources.memory_per_node is not None:
-        yield f"rusage[mem={mebibytes(resources.memory_per_node)}MB]"
+        yield f"rusage[mem={mebibytes(resources.memory_per_node)}{unit}]"
     yield f"span[ptile={resources.cpu_per_node}]"
 
 

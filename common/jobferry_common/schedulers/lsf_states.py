@@ -107,8 +107,8 @@ REASONS: Final[Mapping[str, Outcome]] = MappingProxyType(
 _REASON: Final = re.compile(r"TERM_\w+")
 #: how descendants of an older LSF say that a limit ended a job
 _LIMITS: Final = (
-    (re.compile(r"\b(?:RUN|CPU)[ _]?LIMIT|\b(?:run|cpu) ?time limit", re.I), _O.TIMEOUT),
-    (re.compile(r"\b(?:MEM|SWAP)[ _]?LIMIT|\bmemory (?:usage )?limit", re.I), _O.OUT_OF_MEMORY),
+    (re.compile(r"\b(?:RUNLIMIT|CPULIMIT|DEADLINE)\b|\brun time limit\b"), _O.TIMEOUT),
+    (re.compile(r"\b(?:MEMLIMIT|SWAPLIMIT)\b|\bmemory usage limit\b"), _O.OUT_OF_MEMORY),
 )
 
 
