@@ -59,7 +59,7 @@ class Producer(Process):
             except BrokerUnreachable:
                 return
             self.simulation.fate.count("presented again")
-            del self.accepted[run]
+            self.accepted.pop(run, None)  # another look may have done so meanwhile
             self.submit(what, again=True)
 
     def _has_lost(self, run: RunId) -> bool:
