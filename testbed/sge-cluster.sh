@@ -133,14 +133,16 @@ queue_is_up() {
 }
 
 queue_is_empty() {
-    [ -z "$(qstat -u '*')" ]
+    local jobs
+    jobs=$(timeout 5 qstat -u '*') && [ -z "$jobs" ]
 }
 
 end_jobs() {
     local tries
     timeout 5 qdel -f -u '*' >/dev/null 2>&1 || true
     for ((tries = 0; tries < 50; tries++)); do
-        queue_is_empty && return
+        timeout 5 qstat >/dev/null 2>&1 || return 0
+        queue_is_empty && return 0
         sleep 0.1
     done
 }
