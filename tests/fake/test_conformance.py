@@ -10,7 +10,7 @@ import pytest
 from jobferry_common.schedulers import scheduler_named
 from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
 from tests.conformance.system import System
-from tests.fake import jh, lsf, pbs
+from tests.fake import fugaku, jh, lsf, pbs
 from tests.fake.commands import env_with, install
 from tests.fake.engine import Engine
 
@@ -74,6 +74,11 @@ FAKES: Final[Mapping[str, Fake]] = {
         module=jh,
         config={"custom": True, "minute": 2, "mark": "#JSUB"},
         system={**_LSF, "hold_flag": "#JSUB -H", "report": False},
+    ),
+    "Fugaku": Fake(
+        scheduler="Fugaku",
+        module=fugaku,
+        system={"hold_flag": "#PJM --at 209912312359", "time_limit": "2s"},
     ),
 }
 

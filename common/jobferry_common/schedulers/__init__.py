@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem
+from jobferry_common.schedulers.fugaku import Fugaku
 from jobferry_common.schedulers.jh_unischeduler import JHUniScheduler
 from jobferry_common.schedulers.lsf import LSF
 from jobferry_common.schedulers.pbs import PBS
@@ -39,6 +40,7 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "SGE": lambda _home, _slots: Sge(),
         "LSF": lambda _home, _slots: LSF(),
         "JH_UniScheduler": lambda _home, _slots: JHUniScheduler(),
+        "Fugaku": lambda _home, _slots: Fugaku(),
     }
 )
 
