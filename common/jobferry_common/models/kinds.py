@@ -36,6 +36,7 @@ LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
     "SGE",
     "LSF",
     "JH_UniScheduler",
+    "Fugaku",
 }
 LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
 
