@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from jobferry_common.depot.tree import Item
     from jobferry_common.document import Document, Header, TaskSpec
     from jobferry_common.ledger.records import Accepted, RunRecord
-    from jobferry_common.names import RunId
+    from jobferry_common.names import ClusterName, RunId
 
 _log: Final = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _offered(client: Client, document: Document) -> Document:
         place=place_of(header.source),
     )
     marked = mark(header.source, ticket.nonce)
-    if not header.is_shared and not (marked and _is_seen(client, header, ticket)):
+    if not (marked and _is_seen(client, header, ticket)):
         try:
             items = _inputs(header, document.tasks)
             ticket = replace(ticket, inputs=send(depot, ticket.nonce, items))
@@ -129,7 +129,9 @@ def _offered(client: Client, document: Document) -> Document:
 
 
 def _is_seen(client: Client, header: Header, ticket: Ticket) -> bool:
-    return Standings(client.ledger).sees(header.cluster, ticket.place)
+    """Tell whether each cluster that the work may go to saw the directory's file system the last time."""
+    standings = Standings(client.ledger)
+    return all(standings.sees(name, ticket.place) for name in header.clusters)
 
 
 def _take_up(
@@ -237,7 +239,7 @@ class Courier:
         if record.results in _HERE:
             if sees(self._header.source, self._ticket.nonce):
                 unmark(self._header.source, self._ticket.nonce)
-                self._tidy(self._ticket)
+                self._tidy(self._ticket, record)
             return record
         if not self.is_home:
             return record
@@ -281,7 +283,7 @@ class Courier:
         digest = send(depot, ticket.nonce, _inputs(self._header, self._tasks()))
         depot.books.keep(ticket.nonce, self.run)
         self._standings.bring(self.run, digest)
-        self._client.hint(self._header.cluster)
+        self._hint()
         _log.info("The inputs of %s are in the depot.", self.run, extra={"action": "depot-brought"})
 
     def _parts(self, ticket: Ticket, home: Arrivals) -> None:
@@ -289,36 +291,78 @@ class Courier:
         depot = self._depot(ticket)
         while (standing := self._standings.of(self.run)).fetched < standing.parts:
             number = standing.fetched
+            digest, at = self._standings.part(self.run, number)
             try:
-                home.take(depot, depot.manifest(self._standings.part(self.run, number)))
+                if digest:
+                    home.take(depot, depot.manifest(digest))
             except NotInDepot as error:
-                self._tell(f"{error}; its worker puts the results again")
-                self._standings.lose(self.run)
-                self._client.hint(self._header.cluster)
-                return
+                self._lost(at, error)
+                if at is None:
+                    return
+                continue
             kill_here("after-fetched")
             self._standings.fetched(self.run, number + 1)
             kill_here("after-fetched-noted")
             depot.books.release([ticket.holder(number)])
             _tidied(depot)
 
+    def _lost(self, at: ClusterName | None, error: NotInDepot) -> None:
+        """Have the worker that put a part do it again; what other clusters put is fetched all the same."""
+        comes = self._standings.lose(self.run, at)
+        if at is not None and not comes:
+            text = f"results of {at}, which was given up, are lost: {error}"
+            self._tell(text)
+            self._client.ledger.note_lack(self.run, text)
+            return
+        self._tell(f"{error}; its worker puts the results again")
+        self._hint()
+
+    def _hint(self) -> None:
+        self._client.hint(*self._client.ledger.run(self.run).clusters)
+
     def _settled(self, ticket: Ticket, record: RunRecord) -> RunRecord:
-        """Make known that all is here, once all is."""
+        """Make known that all is here, once all is; of a shared run, all of one of its clusters."""
+        if self._header.is_shared:
+            return self._settled_shared(ticket)
         standing: Standing = self._standings.of(self.run)
         if record.results is not ResultsState.DEPOT or standing.fetched < standing.parts:
             return record
         if self._standings.move(self.run, ResultsState.DEPOT, ResultsState.DELIVERED):
             kill_here("after-settled")
-            depot = self._depot(ticket)
-            depot.books.release(ticket.holders(standing.parts))
-            _tidied(depot)
-            self._client.hint(self._header.cluster)
+            self._release(ticket)
+            self._hint()
         return self._client.ledger.run(self.run)
 
-    def _tidy(self, ticket: Ticket) -> None:
-        """Remove inputs that were not needed, because the worker saw the directory."""
+    def _settled_shared(self, ticket: Ticket) -> RunRecord:
+        ledger = self._client.ledger
+        for name, at in ledger.places(self.run).items():
+            if at == ResultsState.DEPOT.value:
+                move = (ResultsState.DEPOT, ResultsState.DELIVERED)
+                if self._standings.move(self.run, *move, name):
+                    kill_here("after-settled")
+                    self._client.hint(name)
+        record = ledger.run(self.run)
+        if (
+            record.results is ResultsState.DEPOT
+        ):  # what a cluster that was given up had put is here now
+            ledger.follow_places(self.run)
+            record = ledger.run(self.run)
+        if record.results in _HERE:
+            self._release(ticket)
+        return record
+
+    def _release(self, ticket: Ticket) -> None:
+        depot = self._depot(ticket)
+        depot.books.release(ticket.holders(self._standings.of(self.run).parts))
+        _tidied(depot)
+
+    def _tidy(self, ticket: Ticket, record: RunRecord) -> None:
+        """Remove what was not needed, because the worker saw the directory, or needs no more."""
         try:
-            _tidied(self._depot(ticket))
+            if record.targets:  # the last of its clusters may have been given up
+                self._release(ticket)
+            else:
+                _tidied(self._depot(ticket))
         except DepotError as error:
             self._tell(str(error))
 

@@ -35,7 +35,9 @@ def fetch(client: Client, run: RunId) -> None:
     """
     record, header = client.ledger.run(run), client.ledger.header(run)
     ticket, standings = Ticket.of(header), Standings(client.ledger)
-    by_depot = ticket is not None and standings.of(run).via != "paths"
+    ats = list(client.ledger.places(run)) if header.is_shared else [None]
+    far = [at for at in ats if standings.of(run, at).via != "paths"]
+    by_depot = ticket is not None and far
     if ticket is not None and by_depot:
         _must_be_home(header, ticket, run)
         if record.results in _ON_THEIR_WAY:
@@ -47,8 +49,9 @@ def fetch(client: Client, run: RunId) -> None:
         )
         raise Conflict(msg)
     if by_depot:
-        standings.lose(run)
-    client.hint(record.cluster)
+        for at in far:
+            standings.lose(run, at)
+    client.hint(*record.clusters)
 
 
 def fetch_into(client: Client, run: RunId, directory: str) -> RunRecord:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import UnknownId
+from jobferry_common.names import ClusterName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -31,20 +32,21 @@ _SWEPT_AT_ONCE: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How the files of a run stand with the depot."""
+    """How the files of a run stand with the depot; of a shared one, at one of its clusters, or at all of them."""
 
     via: str = ""  #: "paths" where the worker sees the producer's, "depot" where not, "" while it is not known
     inputs: str = ""  #: digest of the manifest of what was brought later
     wanted: bool = False  #: True while the worker waits for the inputs
-    parts: int = 0  #: of results that were put into the depot
+    parts: int = 0  #: of results that were put into the depot, whoever put them
+    own: int = 0  #: of them, up to the last that this cluster put
     fetched: int = 0  #: of them, by the producer
     lost: float = 0.0  #: since when all results have to be put again, by the ledger's clock; 0 if they need not
     losses: int = 0  #: how often that was so since all of them were last fetched
 
     @property
     def is_all_fetched(self) -> bool:
-        """True while nothing is in the depot, or has to be put there again."""
-        return self.fetched == self.parts and not self.lost
+        """True while nothing of this cluster is in the depot, or has to be put there again."""
+        return self.fetched >= self.own and not self.lost
 
 
 class Books:
@@ -127,32 +129,28 @@ class Standings:
     def __init__(self, ledger: Store) -> None:
         self._ledger = ledger
 
-    def of(self, run: RunId) -> Standing:
-        """Return how a run stands."""
-        names = ("via", "inputs", "wanted", "parts", "fetched", "lost", "losses")
-        via, inputs, wanted, *numbers = self._ledger.ask("HMGET", self._key(run), *names)
-        parts, fetched, lost, losses = (one or 0 for one in numbers)
+    def of(self, run: RunId, at: ClusterName | None = None) -> Standing:
+        """Return how a run stands; with `at`, as one of several clusters has it."""
+        names = ("inputs", "wanted", "parts", "fetched")
+        own = [_own(name, at) for name in ("via", "parts", "lost", "losses")]
+        found = self._ledger.ask("HMGET", self._key(run), *names, *own)
+        inputs, wanted, parts, fetched, via, mine, lost, losses = found
         return Standing(
             via=via or "",
             inputs=inputs or "",
             wanted=wanted == "1",
-            parts=int(parts),
-            fetched=int(fetched),
-            lost=float(lost),
-            losses=int(losses),
+            parts=int(parts or 0),
+            own=int(mine or 0),
+            fetched=int(fetched or 0),
+            lost=float(lost or 0),
+            losses=int(losses or 0),
         )
 
-    def decide(self, run: RunId, via: str) -> str:
-        """Note how the files travel, unless that was decided; return what was."""
-        self._ledger.ask("HSETNX", self._key(run), "via", via)
-        return str(self._ledger.ask("HGET", self._key(run), "via"))
-
-    def decide_at(self, run: RunId, cluster: str, *, seen: bool) -> bool:
-        """Tell whether one of several clusters sees the producer's files; it stays so, though the marker goes."""
-        field = f"via:{cluster}"
-        if seen:
-            self._ledger.ask("HSET", self._key(run), field, "paths")
-        return seen or bool(self._ledger.ask("HEXISTS", self._key(run), field))
+    def decide(self, run: RunId, via: str, at: ClusterName | None = None) -> str:
+        """Note how the files travel, to one of several clusters, unless that was decided; return what was."""
+        field = _own("via", at)
+        self._ledger.ask("HSETNX", self._key(run), field, via)
+        return str(self._ledger.ask("HGET", self._key(run), field))
 
     def want(self, run: RunId) -> None:
         """Ask the producer to bring the inputs."""
@@ -162,39 +160,46 @@ class Standings:
         """Say that the inputs are there."""
         self._ledger.ask("HSET", self._key(run), "inputs", inputs, "wanted", "0")
 
-    def add_part(self, run: RunId, number: int, digest: str) -> bool:
-        """Note a part of the results; False if another has its number."""
+    def add_part(self, run: RunId, number: int, digest: str, at: ClusterName | None = None) -> bool:
+        """Note a part of the results, and which of several clusters has it; False if another has its number."""
         now = f"{self._ledger.clock():.3f}"
-        return bool(self._ledger.call("depot_part", run, number, digest, now))
+        return bool(self._ledger.call("depot_part", run, number, digest, now, at or ""))
 
-    def part(self, run: RunId, number: int) -> str:
-        """Return the digest of a part's manifest.
+    def part(self, run: RunId, number: int) -> tuple[str, ClusterName | None]:
+        """Return the digest of a part's manifest, and which of several clusters put it; "" if that puts it again.
 
         Raises:
             UnknownId: there is none of that number.
         """
-        found = self._ledger.ask("HGET", self._key(run), f"part:{number}")
+        fields = (f"part:{number}", f"by:{number}")
+        found, at = self._ledger.ask("HMGET", self._key(run), *fields)
         if found is None:
             msg = f"run {run} has no part {number} of its results in the depot"
             raise UnknownId(msg)
-        return str(found)
+        return str(found), ClusterName(at) if at else None
 
-    def lose(self, run: RunId) -> None:
-        """Say that the rest of the results is not in the depot any more: the worker has to put it again."""
-        self._ledger.call("depot_lose", run, f"{self._ledger.clock():.3f}")
+    def lose(self, run: RunId, at: ClusterName | None = None) -> bool:
+        """Say that the rest of the results is not in the depot any more: the worker has to put it again.
 
-    def found(self, run: RunId) -> None:
+        With `at`, it is the rest of those of one of several clusters. False if no worker will do that.
+        """
+        now = f"{self._ledger.clock():.3f}"
+        return bool(self._ledger.call("depot_lose", run, now, at or ""))
+
+    def found(self, run: RunId, at: ClusterName | None = None) -> None:
         """Say that they will be."""
-        self._ledger.ask("HDEL", self._key(run), "lost")
+        self._ledger.ask("HDEL", self._key(run), _own("lost", at))
 
     def fetched(self, run: RunId, parts: int) -> None:
         """Note how many parts the producer has."""
         self._ledger.ask("HSET", self._key(run), "fetched", parts)
 
-    def move(self, run: RunId, was: ResultsState, to: ResultsState) -> bool:
-        """Have the results of a run go from one place to the next; False if they are not there."""
+    def move(
+        self, run: RunId, was: ResultsState, to: ResultsState, at: ClusterName | None = None
+    ) -> bool:
+        """Have the results of a run, or of one of its clusters, go from one place to the next; False if they do not."""
         now = f"{self._ledger.clock():.3f}"
-        return bool(self._ledger.call("depot_results", run, was.value, to.value, now))
+        return bool(self._ledger.call("depot_results", run, was.value, to.value, now, at or ""))
 
     def sees(self, cluster: str, place: str) -> bool:
         """Tell whether the worker of a cluster saw files of that place the last time."""
@@ -209,6 +214,11 @@ class Standings:
 
     def _key(self, run: RunId) -> str:
         return self._ledger.key("run", run, "depot")
+
+
+def _own(name: str, at: ClusterName | None) -> str:
+    """Return the field of one of several clusters."""
+    return name if at is None else f"{name}:{at}"
 
 
 def _slices(items: Sequence[str]) -> Iterator[Sequence[str]]:

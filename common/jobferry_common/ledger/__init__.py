@@ -31,11 +31,12 @@ seconds. Each change of more than one key is one Lua script (`lua/*.lua`), so it
 | `run:<run>:read` | hash | cluster → the broker's run id when it last said what it has of a shared run |
 | `run:<run>:common` | hash | of a shared run: digest of a common result's path → cluster that brought it, digest |
 | `run:<run>:refused` | hash | cluster that will never take jobs of a shared run → why |
-| `run:<run>:places` | hash | cluster that has had jobs of it → remote, delivered, cleaned, given up |
+| `run:<run>:places` | hash | cluster that has had jobs of it → remote, depot, delivered, cleaned, given up |
 | `run:<run>:findings` | hash | job → its failed tasks `[[task,code,missing…],…]`; `lack` → a result that did not come |
 | `run:<run>:done` | hash | job that did not finish → its tasks that did, and whose results are back; a bitmap |
 | `run:<run>:taken` | hash | job → its tasks that an earlier run did, where not all of them; a bitmap |
-| `run:<run>:depot` | hash | `via` or `via:<cluster>`, `inputs`, `wanted`; `part:<n>`, `parts`, `fetched`: its depot |
+| `run:<run>:depot` | hash | `via`, `inputs`, `wanted`; `part:<n>`, `by:<n>` (its cluster), `parts`, `fetched`: depot |
+| | | and of one of several clusters `via:<cluster>`, `parts:…`, `lost:…`, `losses:…` |
 | `run:<run>:events` | stream | events of the run; field `j` packs many jobs, `r` is the run itself |
 | `content:<nonce>:…` | as above | what an `accept` brings; it becomes the run's by renaming, or expires |
 | `open:<cluster>` | sorted set | its runs that have not ended |

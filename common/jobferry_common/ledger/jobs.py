@@ -124,16 +124,23 @@ class JobsPart(RunsPart):
             self._reclaim(run)
         return self.collect_again(run)
 
-    def collect_again(self, run: RunId) -> bool:
-        """Do the same where the directories are the run's own, because its results were never delivered."""
+    def collect_again(self, run: RunId, *, at: ClusterName | None = None) -> bool:
+        """Do the same where the directories are the run's own, because its results were never delivered.
+
+        With `at`, one of several clusters brings again what it had; it has to be about that at this moment.
+        """
         ended = {state for state in JobState if state.is_final}
         start = 0
         while page := self.jobs(run, states=ended, start=start):
-            own = [job for job, record in page if not record.reason.startswith(TAKEN_OVER)]
+            own = [
+                job
+                for job, record in page
+                if not record.reason.startswith(TAKEN_OVER) and at in (None, record.cluster)
+            ]
             if own and not self.call("bring_again", run, self.clock(), *own):
                 return False
             start = page[-1][0] + 1
-        return bool(self.call("bring_again", run, self.clock()))
+        return at is not None or bool(self.call("bring_again", run, self.clock()))
 
     def _reclaim(self, run: RunId) -> None:
         header = self.header(run)

@@ -138,6 +138,11 @@ class SharingPart(RunsPart):
         if self.call("place_results", run, cluster, state, self.clock()) == _FREED:
             self.free_directories(run)
 
+    def follow_places(self, run: RunId) -> None:
+        """Have the results of a shared run follow those at its clusters: what waited in the depot was fetched."""
+        if self.call("place_results", run, "", "", self.clock()) == _FREED:
+            self.free_directories(run)
+
     def note_common(
         self, run: RunId, cluster: ClusterName, digests: Mapping[str, str]
     ) -> dict[str, ClusterName]:

@@ -1,7 +1,7 @@
 """The files of jobs that a cluster has claimed: only those, and the common ones once.
 
-stage_claimed(ledger, cluster, run, staging, renew)      # due() returns them now
-rest_from(ledger, cluster, run, settings)                # they cannot be brought here: others may have them
+stage_claimed(ledger, cluster, run, header, staging, renew)      # due() returns them now
+rest_from(ledger, cluster, run, settings)                        # they cannot be brought here: others may have them
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import StagingError
 from jobferry_common.killpoints import kill_here
 from jobferry_common.ledger.sharing import GIVEN_UP
 from jobferry_common.states import ResultsState
@@ -21,14 +20,13 @@ from jobferry_worker.transfer.resuming import write_marks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from jobferry_common.document import TaskSpec
+    from jobferry_common.document import Header, TaskSpec
     from jobferry_common.ledger import Ledger
     from jobferry_common.ledger.records import RunRecord
     from jobferry_common.names import ClusterName, RunId
     from jobferry_common.settings import Settings
     from jobferry_worker.cluster import Cluster
     from jobferry_worker.staging.base import Staging
-    from jobferry_worker.transfer.depot import Direct, Passage
 
     Page = Sequence[tuple[int, TaskSpec]]
 
@@ -42,7 +40,7 @@ def stage_claimed(
     ledger: Ledger,
     cluster: Cluster,
     run: RunId,
-    way: Direct | Passage,
+    whole: Header,
     staging: Staging,
     renew: Callable[[], None],
 ) -> None:
@@ -51,15 +49,7 @@ def stage_claimed(
     Raises:
         StagingError: it is not possible now, or never.
     """
-    whole, memory = way.header, cluster.memory
-    if not way.sees_home:
-        source = ledger.header(run).source
-        msg = (
-            f"the worker of {cluster.name} does not see {source}, and what clusters share does not go "
-            f"through the depot: give it to one of them alone (cluster = {cluster.name!r}), or start "
-            "that worker on a host that sees the directory and reaches the cluster by ssh"
-        )
-        raise StagingError(msg)
+    memory = cluster.memory
     layout = cluster.layout_of(whole, run, ledger.id)
     while jobs := ledger.claimed(run, cluster.name, _JOBS):
         renew()

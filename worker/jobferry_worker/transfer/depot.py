@@ -6,13 +6,16 @@
     staging.collect(way.header, tasks, layout)     # what came is in the depot after
     way.is_the_producers_turn()                    # True: the results are in the depot
 
-Whether the worker sees the producer's own directory is proved by a marker in it, once for each run.
+Whether the worker sees the producer's own directory is proved by a marker in it, once for each run, and for each
+of its clusters where several share it: each of them has a mirror with the files of the jobs that it claimed.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,7 +27,7 @@ from jobferry_common.depot.depot import Depot, forget_depots, the_depot
 from jobferry_common.depot.sending import send
 from jobferry_common.depot.settings import BROKER
 from jobferry_common.depot.ticket import Ticket, sees
-from jobferry_common.errors import DepotError, NotInDepot, StagingError
+from jobferry_common.errors import DepotError, NotInDepot, StagingError, UnknownId
 from jobferry_common.killpoints import kill_here
 from jobferry_common.scripts.layout import HIDDEN
 from jobferry_common.states import ResultsState
@@ -32,8 +35,9 @@ from jobferry_worker.hosts.local import LocalHost
 from jobferry_worker.transfer.mirror import Mirror
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from jobferry_common.depot.manifest import Manifest
     from jobferry_common.depot.tree import Item
     from jobferry_common.document import Header, TaskSpec
     from jobferry_common.ledger import Ledger
@@ -90,7 +94,10 @@ class Passage:
         self._owner = header.owner
         self._ticket = ticket
         self._standings = Standings(ledger)
-        self._mirror = Mirror(_home(cluster), run)
+        #: the cluster's name where several share the run
+        self._at = cluster.name if header.is_shared else None
+        self._mirror = Mirror(_home(cluster), run, self._at)
+        self._manifest: Manifest | None = None
         #: jobs get copies of their files, and nothing writes through a link into the mirror
         self._copies = not (cluster.profile.symlink or cluster.profile.in_place)
         #: the header as staging has to see it
@@ -101,8 +108,8 @@ class Passage:
         """Return a staging that works with the mirror, and keeps mirror and depot in step."""
         return ByDepot(self, staging)
 
-    def bring(self) -> None:
-        """Fill the mirror with the inputs.
+    def bring(self, named: Iterable[str]) -> None:
+        """Fill the mirror with the inputs; where clusters share the run, with those of certain names.
 
         Raises:
             StagingError: not now; if the depot lacks something, the producer is asked for it.
@@ -112,11 +119,8 @@ class Passage:
             return
         depot = self._depot()
         depot.books.keep(self._ticket.nonce, self._run)
-        inputs = self._standings.of(self._run).inputs or self._ticket.inputs
         try:
-            if not inputs:
-                raise NotInDepot(_nothing(self._ticket))
-            self._mirror.fill(depot, depot.manifest(inputs), self.beat, linked=self._copies)
+            self._fill(depot, set(named))
         except NotInDepot as error:
             self._standings.want(self._run)
             msg = f"{error}; `jobferry watch {self._run}` by {self._owner} brings its files again"
@@ -125,13 +129,26 @@ class Passage:
             forget_depots()
             raise
 
+    def _fill(self, depot: Depot, named: Collection[str]) -> None:
+        if (
+            self._manifest is None
+        ):  # its files are brought in many steps where clusters share the run
+            inputs = self._standings.of(self._run).inputs or self._ticket.inputs
+            if not inputs:
+                raise NotInDepot(_nothing(self._ticket))
+            self._manifest = depot.manifest(inputs)
+        if self._at is None:
+            self._mirror.fill(depot, self._manifest, self.beat, linked=self._copies)
+        else:
+            self._mirror.fill_some(depot, self._manifest, named, self.beat, linked=self._copies)
+
     def begin(self) -> None:
         """Have all results brought and put once more, if the depot lost what the producer did not fetch.
 
         Raises:
             StagingError: it loses them again and again, so that it is left alone for a while.
         """
-        standing = self._standings.of(self._run)
+        standing = self._standings.of(self._run, self._at)
         if not standing.lost:
             return
         pause = _AGAIN_SECONDS * 2.0 ** min(standing.losses - 2, _DOUBLINGS)
@@ -143,9 +160,9 @@ class Passage:
             raise StagingError(msg)
         self._mirror.make()
         # the mirror may be that of another worker, and have only some
-        self._ledger.collect_again(self._run)
+        self._ledger.collect_again(self._run, at=self._at)
         self._mirror.forget_sent()
-        self._standings.found(self._run)
+        self._standings.found(self._run, self._at)
 
     def ready(self) -> None:
         """See that results have somewhere to go: another worker may have filled its own mirror."""
@@ -173,19 +190,25 @@ class Passage:
     def is_the_producers_turn(self) -> bool:
         """Put the rest; True unless the producer has all of it."""
         self.send(["."])
-        if self._standings.of(self._run).is_all_fetched:
-            self.release()
+        if self._standings.of(self._run, self._at).is_all_fetched:
+            if self._at is None:
+                self.release()
             # what it found to be lost since then is to be put again
-            moved = self._standings.move(self._run, ResultsState.REMOTE, ResultsState.DELIVERED)
-            if moved:
+            moved = self._move(ResultsState.DELIVERED)
+            if moved and is_delivered(self._ledger, self._run):
                 self._ledger.free_directories(self._run)
             return not moved
-        if self._standings.move(self._run, ResultsState.REMOTE, ResultsState.DEPOT):
+        if self._move(ResultsState.DEPOT):
             logger.info("The results of %s are in the depot.", self._run, extra={"action": "depot"})
         return True
 
+    def _move(self, to: ResultsState) -> bool:
+        return self._standings.move(self._run, ResultsState.REMOTE, to, self._at)
+
     def release(self) -> None:
-        """Release what the run needs of the depot; it is removed now or later."""
+        """Release what the run needs of the depot, unless another cluster does, too; it is removed now or later."""
+        if self._at is not None and not is_delivered(self._ledger, self._run):
+            return
         holders = self._ticket.holders(self._standings.of(self._run).parts)
         Books(self._ledger, self._ticket.depot).release(holders)
         try:
@@ -206,7 +229,7 @@ class Passage:
         digest = send(depot, holder, part, self.beat)
         depot.books.keep(holder, self._run)
         kill_here("after-put")
-        if not self._standings.add_part(self._run, number, digest):
+        if not self._standings.add_part(self._run, number, digest, self._at):
             msg = f"another worker put part {number} of the results of {self._run} into the depot"
             raise StagingError(msg)
         kill_here("after-part-noted")
@@ -249,7 +272,11 @@ class ByDepot:
         self, header: Header, pages: Iterable[Sequence[tuple[int, TaskSpec]]], layout: Layout
     ) -> None:
         """Fill the mirror, then bring its files."""
-        self._passage.bring()
+        if header.is_shared:  # of few jobs
+            pages = list(pages)
+            self._passage.bring(_named(header, pages))
+        else:
+            self._passage.bring(())
         kill_here("after-mirrored")
         self._inner.stage(header, pages, layout)
 
@@ -282,23 +309,48 @@ def way_of(
     ticket = Ticket.of(header)
     if ticket is None:
         return Direct(header)
-    standings = Standings(ledger)
-    if header.is_shared:  # each of its clusters sees the producer's directory, or does not
-        seen = standings.decide_at(run, cluster.name, seen=sees(header.source, ticket.nonce))
-        return Direct(header) if seen else Passage(ledger, cluster, run, header, ticket)
-    via = standings.of(run).via
+    standings, at = Standings(ledger), cluster.name if header.is_shared else None
+    via = standings.of(run, at).via
     if not via:
         seen = sees(header.source, ticket.nonce)
-        via = standings.decide(run, _PATHS if seen else _DEPOT)
+        via = standings.decide(run, _PATHS if seen else _DEPOT, at)
         standings.note_sight(cluster.name, ticket.place, seen=seen)
-        if via == _PATHS:
+        if via == _PATHS and at is None:
             Books(ledger, ticket.depot).release([ticket.nonce])
-        logger.info("The files of %s travel by %s.", run, via, extra={"action": "depot-decided"})
+        logger.info(
+            "The files of %s travel to %s by %s.",
+            *(run, cluster.name, via),
+            extra={"action": "depot-decided"},
+        )
     if via == _PATHS:
         return Direct(header)
     passage = Passage(ledger, cluster, run, header, ticket)
     passage.beat = _seldom(renew)
     return passage
+
+
+def is_delivered(ledger: Ledger, run: RunId) -> bool:
+    """Tell whether all results of a run are at the producer: those of all of its clusters."""
+    return ledger.run(run).results not in (ResultsState.REMOTE, ResultsState.DEPOT)
+
+
+def let_go(ledger: Ledger, run: RunId, header: Header) -> None:
+    """Release what a shared run needs of the depot, once none of its clusters does; it is removed later."""
+    ticket = Ticket.of(header)
+    if ticket is None:
+        return
+    with suppress(UnknownId):  # it was cleaned, and is forgotten by now: that released all of it
+        if is_delivered(ledger, run):
+            holders = ticket.holders(Standings(ledger).of(run).parts)
+            Books(ledger, ticket.depot).release(holders)
+
+
+def _named(header: Header, pages: Iterable[Sequence[tuple[int, TaskSpec]]]) -> Iterator[str]:
+    """Yield the paths that some tasks, and all together, name as inputs."""
+    named = [("", header.forward_common)]
+    named += [(task.path, task.forward) for page in pages for _, task in page]
+    for path, names in named:
+        yield from (os.path.normpath(f"{path}/{name}" if path else name) for name in names)
 
 
 def _home(cluster: Cluster) -> Path:

@@ -4,6 +4,8 @@
     <home>/<run>/files/…            the mirror: what the submission names, and then its results
     <home>/<run>/known              what of it the producer has: a line for the inputs, then one for each part
     <home>/<run>/filled             all inputs are there
+    <home>/<run>@<cluster>/…        the same where clusters share the run
+    <home>/<run>@<cluster>/brought  the inputs that are there so far
 
 Everything that is not as `known` says is a result. A file of the mirror is a hard link to the cache only where nobody
 writes through it, see `Mirror.fill`.
@@ -18,6 +20,7 @@ import shutil
 import stat
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,11 +32,11 @@ from jobferry_worker.staging.base import told
 from jobferry_worker.staging.local import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from jobferry_common.depot.depot import Depot
     from jobferry_common.depot.manifest import Entry, Manifest
-    from jobferry_common.names import RunId
+    from jobferry_common.names import ClusterName, RunId
 
     #: size, time and inode: while they stay, the content does
     Signature = tuple[int, int, int]
@@ -47,12 +50,13 @@ _PART: Final = (".jobferry-", ".part")
 class Mirror:
     """The mirror of one run."""
 
-    def __init__(self, home: Path, run: RunId) -> None:
+    def __init__(self, home: Path, run: RunId, at: ClusterName | None = None) -> None:
         self._home = home
-        self._run = home / run
+        self._run = home / (run if at is None else f"{run}@{at}")
         self.files = self._run / "files"
         self._filled = self._run / "filled"
         self._known_file = self._run / "known"
+        self._brought_file = self._run / "brought"
         self._known: dict[str, Signature] | None = None
         self._made: set[str] = set()
 
@@ -85,20 +89,42 @@ class Mirror:
         with told("write", str(self.files)):
             self.make()
             self._known_file.unlink(missing_ok=True)
-            for path in manifest.directories:
-                (self.files / path).mkdir(parents=True, exist_ok=True)
-            for entry, data in small_files(depot, manifest.files):
-                _write(self._place(entry), data, entry)
-                beat()
-            for digest, entries in large_files(manifest.files).items():
-                cached = self._cached(depot, digest, beat)
-                for entry in entries:
-                    target = Path(self._place(entry))
-                    target.unlink(missing_ok=True)
-                    _put(cached, target, entry, linked=linked)
-                    beat()
+            self._write(depot, manifest, beat, linked=linked)
             self._note(self._all_there(["."]))
             self._filled.touch()
+
+    def fill_some(
+        self,
+        depot: Depot,
+        manifest: Manifest,
+        named: Collection[str],
+        beat: Callable[[], None],
+        *,
+        linked: bool,
+    ) -> None:
+        """Bring what of a manifest has certain names, or lies below them, unless it was brought; see `fill`.
+
+        What was brought is left alone: jobs may read it, or have changed it, which is a result.
+        """
+        with told("write", str(self.files)):
+            self.make()
+            known = self._remembered()
+            files = [
+                one
+                for one in manifest.files
+                if _is_named(one.path, named)
+                and not (one.path in known and os.path.exists(f"{self.files}/{one.path}"))  # noqa: PTH110
+            ]
+            places = {
+                path for path in manifest.directories if _is_named(path, named)
+            } - known.keys()
+            if not files and not places:
+                return
+            part = replace(manifest, files=tuple(files), directories=tuple(sorted(places)))
+            self._write(depot, part, beat, linked=linked)
+            above = {above for one in files for above in _above(one.path)}
+            there = sorted({one.path for one in files} | places | above)
+            self._note((self._looked_at(path) for path in there), self._brought_file)
 
     def news(self, paths: Iterable[str]) -> list[Item]:
         """Return what the producer does not have, below some directories."""
@@ -128,6 +154,26 @@ class Mirror:
             with suppress(OSError):
                 if path.stat().st_atime <= limit:
                     path.unlink()
+
+    def _write(
+        self, depot: Depot, manifest: Manifest, beat: Callable[[], None], *, linked: bool
+    ) -> None:
+        for path in manifest.directories:
+            (self.files / path).mkdir(parents=True, exist_ok=True)
+        for entry, data in small_files(depot, manifest.files):
+            _write(self._place(entry), data, entry)
+            beat()
+        for digest, entries in large_files(manifest.files).items():
+            cached = self._cached(depot, digest, beat)
+            for entry in entries:
+                target = Path(self._place(entry))
+                target.unlink(missing_ok=True)
+                _put(cached, target, entry, linked=linked)
+                beat()
+
+    def _looked_at(self, path: str) -> Item:
+        place = f"{self.files}/{path}"
+        return item_of(path, place, os.stat(place))  # noqa: PTH116 - no object for each of many files
 
     def _all_there(self, paths: Iterable[str]) -> Iterator[Item]:
         """Yield every file and directory below some directories; links to directories are not followed."""
@@ -167,10 +213,11 @@ class Mirror:
         part.replace(path)
         return path
 
-    def _note(self, items: Iterable[Item]) -> None:
+    def _note(self, items: Iterable[Item], where: Path | None = None) -> None:
         known = {item.path: _signature(item) for item in items}
-        self._known_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._known_file.open("a", encoding="ascii") as file:
+        where = where or self._known_file
+        where.parent.mkdir(parents=True, exist_ok=True)
+        with where.open("a", encoding="ascii") as file:
             file.write(f"\n{json.dumps(known)}")  # a line that a kill cut short spoils no other
         if self._known is not None:
             self._known |= known
@@ -179,12 +226,23 @@ class Mirror:
         if self._known is None:
             self._known = {}
             lines: list[str] = []
-            with suppress(FileNotFoundError):
-                lines = self._known_file.read_text("ascii").splitlines()
+            for path in (self._brought_file, self._known_file):
+                with suppress(FileNotFoundError):
+                    lines += path.read_text("ascii").splitlines()
             for line in lines:
                 with suppress(ValueError):  # cut short by a kill: those are sent again
                     self._known |= {path: tuple(value) for path, value in json.loads(line).items()}
         return self._known
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories that a path lies in."""
+    while path := os.path.dirname(path):  # noqa: PTH120
+        yield path
+
+
+def _is_named(path: str, named: Collection[str]) -> bool:
+    return "." in named or path in named or any(one in named for one in _above(path))
 
 
 def _entries(place: str, prefix: str) -> Iterator[Item]:

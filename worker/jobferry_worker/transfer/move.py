@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import NoSession, StagingError
 from jobferry_worker.staging import staging_of
-from jobferry_worker.transfer.depot import way_of
+from jobferry_worker.transfer.depot import let_go, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,6 +62,7 @@ class Move:
             self.ledger.change_run(self.run, results=results)
         else:
             self.ledger.place_results(self.run, self.at, results.value)
+            let_go(self.ledger, self.run, self.header)
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def stage(ledger: Ledger, cluster: Cluster, settings: Settings, run: RunId) -> N
                 brought = _bring(move)
             except StagingError as error:
                 if not _is_final(error, move, settings):
-                    _leave_to_others(error, move, settings)
+                    if move.at is not None:
+                        rest_from(move.ledger, move.cluster, move.run, settings)
                     raise
                 _fail(move, error)
                 return
@@ -84,7 +85,7 @@ def _bring(move: Move) -> bool:
     if trace is None:
         return False
     if move.at is not None:
-        stage_claimed(move.ledger, move.cluster, move.run, move.way, move.staging, move.renew)
+        stage_claimed(move.ledger, move.cluster, move.run, move.header, move.staging, move.renew)
         return False
     # a broker may have forgotten that they are there: nothing is brought under jobs that run
     if move.header.in_place or not trace.staged:
@@ -118,17 +119,6 @@ def _is_final(error: StagingError, move: Move, settings: Settings) -> bool:
         return False
     # what the cluster's own directories lack can be mended
     return cause.errno == errno.EEXIST or str(cause.filename).startswith(f"{move.header.source}/")
-
-
-def _leave_to_others(error: StagingError, move: Move, settings: Settings) -> None:
-    """Give back what a cluster claimed of a shared run; for good, where it has no way to the files after some time."""
-    if move.at is None:
-        return
-    waited = time.time() - move.record().accepted
-    if not move.way.sees_home and waited > settings.timings.grace_seconds:
-        move.ledger.refuse(move.run, move.at, str(error))
-    else:
-        rest_from(move.ledger, move.cluster, move.run, settings)
 
 
 def _fail(move: Move, error: StagingError) -> None:

@@ -60,7 +60,9 @@ if ended then
     end
     if at ~= 'remote' then awaited = awaited - 1 end
   end
-  if awaited == 0 then redis.call('HSET', run_key, 'results', 'delivered') end
+  if awaited == 0 then
+    redis.call('HSET', run_key, 'results', shared and waits_in_depot(run) and 'depot' or 'delivered')
+  end
   wait_at(names, 0 - tonumber(head[3] or 0)) -- not "-0", which Redis cannot read
   place(run)
 end

@@ -261,3 +261,27 @@ local function unanswered(run, names)
     if asked and redis.call('HGET', key('run', run, 'read'), name) ~= broker then return name end
   end
 end
+
+-- How far something is; of a shared run, as far as it is at the last of its clusters.
+local FAR = {remote = 1, depot = 2, delivered = 3, cleaned = 4, ['given up'] = 4}
+local FAR_NAMES = {'remote', 'depot', 'delivered', 'cleaned'}
+
+-- Tells whether the producer has parts of a run's results to fetch.
+local function waits_in_depot(run)
+  local parts = redis.call('HMGET', key('run', run, 'depot'), 'parts', 'fetched')
+  return (parts[1] or '0') ~= (parts[2] or '0')
+end
+
+-- The results of a shared run follow those at its clusters, forward only; what a cluster that was given up had put into
+-- the depot is waited for, too. Answers 2 if the run's directories became free by it, else 1 or 0.
+local function follow_places(run, now)
+  local f = redis.call('HMGET', key('run', run), 'results', 'state')
+  if not is_final(f[2]) then return 0 end
+  local least = 4
+  for _, at in ipairs(redis.call('HVALS', key('run', run, 'places'))) do least = math.min(least, FAR[at] or 1) end
+  if waits_in_depot(run) then least = math.min(least, 2) end
+  if (FAR[f[1]] or 1) >= least then return 0 end
+  redis.call('HSET', key('run', run), 'results', FAR_NAMES[least])
+  tell_run(run, now)
+  return occupies(run, '') and 1 or 2
+end
