@@ -35,10 +35,10 @@ def make_sge_fleet(
     monkeypatch.chdir(tmp_path)
     remote = tmp_path / "remote"
     remote.mkdir()
-    profile = {"batch_type": "SGE", "context_type": "Local", "remote_root": str(remote)}
+    plain = {"batch_type": "SGE", "context_type": "Local", "remote_root": str(remote)}
 
-    def make(**keywords: bool) -> Fleet:
-        clusters = {"delta": {**profile, "commands_per_second": 50.0}}
+    def make(profile: dict[str, int] | None = None, **keywords: bool) -> Fleet:
+        clusters = {"delta": {**plain, "commands_per_second": 50.0, **(profile or {})}}
         return fleet_of(clusters, env=sge.env(), **keywords)
 
     return make
@@ -119,7 +119,7 @@ def test_a_queue_that_sge_refuses_fails_in_its_words(
 def test_a_job_that_somebody_deletes_is_told_as_cancelled(
     make_sge_fleet: Callable[..., Fleet], sge: SgeCluster, make_work: Callable[..., Work]
 ) -> None:
-    fleet = make_sge_fleet()
+    fleet = make_sge_fleet({"retry_count": 0})
     work = make_work("sleep 300")
     handle = fleet.submit(work.submission(**HERE))
     until(handle, JobState.RUNNING, 1)

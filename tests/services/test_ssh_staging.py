@@ -99,7 +99,7 @@ def test_names_that_are_no_text_go_and_come_back(place: SshPlace) -> None:
     assert (place.source / "t" / "d" / f"{name}.out").read_text() == "odd"
 
 
-@pytest.mark.parametrize("after", [0, len(BIG) // 2])
+@pytest.mark.parametrize("after", [1, len(BIG) // 2])
 def test_a_link_that_breaks_in_the_middle_leaves_nothing_half(
     place: SshPlace, server: SshServer, after: int
 ) -> None:
