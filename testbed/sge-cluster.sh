@@ -12,26 +12,17 @@
 #     CLUSTER_PORTS       of sge_qmaster and of sge_execd ("6444 6445")
 set -euo pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=testbed/daemons.sh
+. "$here/daemons.sh"
+
 PATH=$PATH:/usr/sbin:/sbin
 name=${CLUSTER_NAME:-sge}
 slots=${CLUSTER_SLOTS:-32}
 read -ra ports <<<"${CLUSTER_PORTS:-6444 6445}"
 tools=/usr/lib/gridengine
 resources=/usr/share/gridengine/util/resources
-daemons=()
-follower=''
-
-# wait_for WHAT COMMAND... : until the command succeeds, 60 s at most
-wait_for() {
-    local what=$1 tries
-    shift
-    for ((tries = 0; tries < 600; tries++)); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    echo "sge-cluster: $what did not come up; see the logs in $directory" >&2
-    return 1
-}
+batch=sge
 
 # The cell's files and an empty spool, as Debian's init_cluster makes them, but beside each other in DIRECTORY.
 make_cell() {
@@ -137,37 +128,20 @@ queue_is_empty() {
     jobs=$(timeout 5 qstat -u '*') && [ -z "$jobs" ]
 }
 
-end_jobs() {
-    local tries
-    timeout 5 qdel -f -u '*' >/dev/null 2>&1 || true
-    for ((tries = 0; tries < 50; tries++)); do
-        timeout 5 qstat >/dev/null 2>&1 || return 0
-        queue_is_empty && return 0
-        sleep 0.1
-    done
+queue_answers() {
+    timeout 5 qstat
+}
+
+cancel_all() {
+    timeout 5 qdel -f -u '*'
 }
 
 stop() {
-    local number
     trap '' TERM INT
     trap - EXIT
     rm -f "$directory/ready"
     [ "${#daemons[@]}" -lt 2 ] || { kill -CONT "${daemons[0]}" 2>/dev/null && end_jobs; } || true
-    [ -z "$follower" ] || kill "$follower" 2>/dev/null || true
-    for ((number = ${#daemons[@]} - 1; number >= 0; number--)); do
-        end_daemon "${daemons[number]}"
-    done
-}
-
-# end_daemon PID : ask it to end, and make it end after 5 s
-end_daemon() {
-    local tries
-    kill -CONT "$1" 2>/dev/null && kill "$1" 2>/dev/null || return 0
-    for ((tries = 0; tries < 100; tries++)); do
-        kill -0 "$1" 2>/dev/null || return 0
-        sleep 0.05
-    done
-    kill -KILL "$1" 2>/dev/null || true
+    end_daemons
 }
 
 mkdir -p "$1"
@@ -187,8 +161,4 @@ trap stop EXIT
     start_node
 } >"$directory/cluster.out" 2>&1
 touch "$directory/ready"
-if [ -n "${CLUSTER_FOLLOW_STDIN:-}" ]; then
-    (cat >/dev/null && kill "$$") <&0 &
-    follower=$!
-fi
-wait "${daemons[@]}"
+stay

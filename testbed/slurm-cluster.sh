@@ -15,6 +15,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=testbed/daemons.sh
+. "$here/daemons.sh"
 # shellcheck source=testbed/slurm-conf.sh
 . "$here/slurm-conf.sh"
 # shellcheck source=testbed/slurm-accounting.sh
@@ -24,20 +26,7 @@ PATH=$PATH:/usr/sbin:/sbin
 name=${CLUSTER_NAME:-alpha}
 read -ra ports <<<"${CLUSTER_PORTS:-6817 18001 18002}"
 read -ra accounting <<<"${CLUSTER_ACCOUNTING:-}"
-daemons=()
-follower=''
-
-# wait_for WHAT COMMAND... : until the command succeeds, 60 s at most
-wait_for() {
-    local what=$1 tries
-    shift
-    for ((tries = 0; tries < 600; tries++)); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    echo "slurm-cluster: $what did not come up; see the logs in $directory" >&2
-    return 1
-}
+batch=slurm
 
 every_node_is_idle() {
     [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" -eq "$((${#ports[@]} - 1))" ]
@@ -75,40 +64,21 @@ start_slurm() {
 }
 
 stop() {
-    local number
     trap '' TERM INT
     trap - EXIT
     rm -f "$directory/ready"
     if [ "${#daemons[@]}" -gt 1 ]; then
         end_jobs
     fi
-    [ -z "$follower" ] || kill "$follower" 2>/dev/null || true
-    # The last one started goes first: slurmctld writes to slurmdbd, slurmdbd to the database.
-    for ((number = ${#daemons[@]} - 1; number >= 0; number--)); do
-        end_daemon "${daemons[number]}"
-    done
+    end_daemons
 }
 
-# Job steps live in sessions of their own: only Slurm ends them.
-end_jobs() {
-    local tries
-    timeout 5 scancel --full --user="$(id -un)" >/dev/null 2>&1 || true
-    for ((tries = 0; tries < 50; tries++)); do
-        timeout 5 squeue -h >/dev/null 2>&1 || return 0
-        queue_is_empty && return 0
-        sleep 0.1
-    done
+queue_answers() {
+    timeout 5 squeue -h
 }
 
-# end_daemon PID : ask it to end, and make it end after 5 s
-end_daemon() {
-    local tries
-    kill -CONT "$1" 2>/dev/null && kill "$1" 2>/dev/null || return 0
-    for ((tries = 0; tries < 100; tries++)); do
-        kill -0 "$1" 2>/dev/null || return 0
-        sleep 0.05
-    done
-    kill -KILL "$1" 2>/dev/null || true
+cancel_all() {
+    timeout 5 scancel --full --user="$(id -un)"
 }
 
 mkdir -p "$1/state"
@@ -134,8 +104,4 @@ if [ "$#" -gt 0 ]; then
     done
     exit "$status"
 fi
-if [ -n "${CLUSTER_FOLLOW_STDIN:-}" ]; then
-    (cat >/dev/null && kill "$$") <&0 &
-    follower=$!
-fi
-wait "${daemons[@]}"
+stay
