@@ -38,3 +38,10 @@ ClusterArgument = Annotated[
     str,
     typer.Argument(metavar="NAME", help="A cluster's name.", autocompletion=complete_cluster),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
+]
+ExitOnSubmit = Annotated[
+    bool, typer.Option("--exit-on-submit", "--no-wait", help="Do not wait for its end.")
+]
+NoClean = Annotated[bool, typer.Option("--no-clean", help="Keep the files on the cluster.")]

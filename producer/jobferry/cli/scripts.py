@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from jobferry.cli.options import Json
+from jobferry.cli.options import DryRun, ExitOnSubmit, Json, NoClean
 from jobferry.cli.show import note, print_json
 
 _Script = Annotated[
@@ -32,19 +32,13 @@ _File = Annotated[
 def run(
     script: _Script,
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
-    ] = False,
-    exit_on_submit: Annotated[
-        bool, typer.Option("--exit-on-submit", "--no-wait", help="Do not wait for its end.")
-    ] = False,
+    dry_run: DryRun = False,
+    exit_on_submit: ExitOnSubmit = False,
     allow_ref: Annotated[
         bool,
         typer.Option("--allow-ref", help='Allow "$ref" to files below the script\'s directory.'),
     ] = False,
-    no_clean: Annotated[
-        bool, typer.Option("--no-clean", help="Keep the files on the cluster.")
-    ] = False,
+    no_clean: NoClean = False,
     json: Json = False,
 ) -> None:
     """Run a script where its own metadata says, and wait for its results."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobferry.cli.options import Json, cluster_option
+from jobferry.cli.options import DryRun, ExitOnSubmit, Json, NoClean, cluster_option
 from jobferry.cli.show import note, print_json
 from jobferry_common.words import are, counted
 
@@ -42,21 +42,15 @@ def submit(  # noqa: PLR0913 - its options
     *,
     cluster: _Cluster = None,
     priority: _Priority = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show the scripts, submit nothing.")
-    ] = False,
-    exit_on_submit: Annotated[
-        bool, typer.Option("--exit-on-submit", "--no-wait", help="Do not wait for its end.")
-    ] = False,
+    dry_run: DryRun = False,
+    exit_on_submit: ExitOnSubmit = False,
     continue_on_failure: Annotated[
         bool, typer.Option("--continue-on-failure", help="A failed job does not end the others.")
     ] = False,
     allow_ref: Annotated[
         bool, typer.Option("--allow-ref", help='Allow "$ref" to other files.')
     ] = False,
-    no_clean: Annotated[
-        bool, typer.Option("--no-clean", help="Keep the files on the cluster.")
-    ] = False,
+    no_clean: NoClean = False,
     json: Json = False,
 ) -> None:
     """Submit the work that a file describes, and wait for its results."""
