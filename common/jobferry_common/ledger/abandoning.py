@@ -45,8 +45,6 @@ class AbandonPart(FlightPart, SharingPart, FindingsPart):
             names = ", ".join(self.run(run).clusters)
             msg = f"cluster {cluster} has no part in run {run}: it goes to {names}"
             raise Conflict(msg)
-        if not left:
-            self.wish_cancel(run)
         again = bool(left) and not self.run(run).cancel
         freed = self._free(run, cluster, again=again)
         if not left:

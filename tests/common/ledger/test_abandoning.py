@@ -105,6 +105,18 @@ def test_giving_up_every_cluster_ends_the_run(ledger: Ledger) -> None:
     assert record.results in (ResultsState.DELIVERED, ResultsState.CLEANED)
 
 
+def test_a_user_who_dies_while_giving_up_the_last_cluster_leaves_nothing_half_done(
+    ledger: Ledger,
+) -> None:
+    run = accept(ledger, tasks=2)
+    take(ledger, run, BETA, 2)
+    ledger.abandon(run, ALPHA)
+    assert ledger.call("leave", run, BETA, ledger.clock()) == 0  # and no more than that
+    assert ledger.run(run).cancel
+    assert ledger.cancel_wishes(BETA) == [run]
+    assert list(problems(read_all(ledger))) == []
+
+
 def test_a_run_that_goes_to_one_cluster_is_cancelled_with_it(ledger: Ledger) -> None:
     run = ledger.accept(document(1)).run
     ledger.change_run(run, staged=True)

@@ -198,6 +198,14 @@ local function tell_jobs(run, at, items)
   redis.call('XADD', key('run', run, 'events'), '*', 'j', '[' .. at .. ',[' .. table.concat(items, ',') .. ']]')
 end
 
+-- Somebody wants a run to end: each of its clusters is to see to that.
+local function want_end(run, now)
+  if redis.call('HGET', key('run', run), 'cancel') == '1' then return end
+  redis.call('HSET', key('run', run), 'cancel', 1)
+  for _, name in ipairs((targets_of(run))) do redis.call('SADD', key('cancel', name), run) end
+  tell_run(run, now, 'cancel requested')
+end
+
 -- One job fewer under a token; the last one takes the token with it.
 local function drop_token(cluster, token)
   if redis.call('HINCRBY', key('left', cluster), token, -1) <= 0 then

@@ -15,10 +15,17 @@ local function note_strays()
   redis.call('HSET', key('strays', cluster), run, table.concat(tokens, ','))
 end
 
+-- No cluster is left: the run ends, and whoever may see to that does, should its user die on the way.
+local function want_end_of_all()
+  if not is_final(redis.call('HGET', key('run', run), 'state')) then want_end(run, now) end
+  place(run)
+  return 0
+end
+
 if not shared then
   if names[1] ~= cluster then return -1 end
   note_strays()
-  return 0
+  return want_end_of_all()
 end
 local left = {}
 for _, name in ipairs(names) do
@@ -33,7 +40,7 @@ note_strays()
 give_up_claims(run, cluster, true)
 redis.call('HSET', key('run', run, 'places'), cluster, 'given up')
 -- the last one stays its target, so that somebody still sees to its end
-if #left == 0 then return 0 end
+if #left == 0 then return want_end_of_all() end
 local f = redis.call('HMGET', key('run', run), 'owner', 'turn', 'n:pending')
 place_at(run, cluster, f[1], f[2], f[2], false, false)
 redis.call('HSET', key('run', run), 'targets', table.concat(left, ','), 'cluster', left[1])
