@@ -7,6 +7,7 @@ DIRECTORY/NAME.json says what it needs to know; what it did stands in DIRECTORY/
     made 12                  the inputs of batch 12 are there
     run 12 3f2a9c01d5e7-1    it was accepted as this run, or retried as it
     ended 12 failed: …       this run ended otherwise than it should: the batch is retried
+    cleaning 12 finished     it ended so, and is about to be cleaned: afterwards nobody knows
     done 12 finished         its results are here, or it was cancelled
 """
 
@@ -119,7 +120,7 @@ class Producer:
             self._journal.note("made", one.number)
         handle = self._handle(one, base)
         if handle is None:
-            self._journal.note("done", one.number, "finished")
+            self._journal.note("done", one.number, self._known["cleaning", one.number])
             return
         while not self._is_done(one, handle):
             handle = insist(handle.retry)
@@ -154,7 +155,7 @@ class Producer:
         if lack := insist(lambda: self._client.ledger.lack(handle.id)):
             self._journal.note("lack", one.number, lack)
         if one.cleaned:
-            self._journal.note("cleaning", one.number)
+            self._journal.note("cleaning", one.number, record.state.value)
             with suppress(UnknownId):  # an earlier life did it
                 insist(handle.clean)
         self._journal.note("done", one.number, record.state.value)
