@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobferry_common.names import AttemptKey
 from jobferry_common.states import JobState, RunState
+from jobferry_worker.reconcile import readback
 from tests.simulation.bench import Bench
 from tests.simulation.fakes import ALPHA, ROOT
 from tests.simulation.world import World
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from jobferry_common.names import RunId
+    from jobferry_common.scripts.layout import Layout
+    from jobferry_worker.reconcile.passes import Pass
 
 _S = JobState
 
@@ -113,3 +116,39 @@ def test_what_could_not_be_read_back_is_neither_submitted_nor_cancelled(
         assert bench.ledger.cluster(ALPHA).failures == 0
     bench.step(61.0)
     assert bench.ledger.job(run, 1).id == "99"
+
+
+def test_what_a_killed_writer_left_among_the_claims_stops_nobody(redis: Redis) -> None:
+    bench = Bench(redis, World())
+    run, other = bench.accept(jobs=2), bench.accept(jobs=2)
+    bench.steps(20)
+    there = claim_of(run, 0).rpartition("/")[0]
+    bench.world.files[f"{there}/.jf-8500-45.tmp"] = b"job 1\n"
+    bench.world.files[f"{there}/0.x"] = b""
+    change_broker(bench)
+    bench.until_final()
+    assert bench.state(run) is bench.state(other) is RunState.FINISHED
+    assert not list(bench.world.faults())
+
+
+def test_a_run_that_cannot_be_compared_for_a_reason_that_nobody_foresaw_stops_nobody_else(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(redis, World(longest=50.0))
+    bad, fine = bench.accept(jobs=2), bench.accept(jobs=2)
+    bench.steps(60)
+    whole = readback._claimed
+
+    def strange(p: Pass, layout: Layout) -> readback.Owners:
+        if layout.run == bad:
+            raise ZeroDivisionError
+        return whole(p, layout)
+
+    change_broker(bench)
+    with monkeypatch.context() as patch:
+        patch.setattr(readback, "_claimed", strange)
+        bench.steps(600)
+        assert bench.ledger.cluster(ALPHA).failures == 0
+        assert bench.state(fine) is RunState.FINISHED
+    bench.until_final()
+    assert bench.state(bad) is RunState.FINISHED

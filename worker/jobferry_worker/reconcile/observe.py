@@ -16,7 +16,7 @@ from jobferry_common.scripts.records import parse_record
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import listing
 from jobferry_worker.reconcile.actions import Try
-from jobferry_worker.reconcile.passes import EXPECTED, UnreadableRun
+from jobferry_worker.reconcile.passes import UnreadableRun
 from jobferry_worker.reconcile.singly import all_or_singly
 from jobferry_worker.reconcile.snapshot import OUT, Limits, RunView, Snapshot, try_of
 
@@ -196,13 +196,10 @@ def _views(p: Pass, runs: Iterable[RunId], broken: dict[RunId, str]) -> dict[Run
     found: dict[RunId, RunView] = {}
     for run in runs:
         try:
-            found[run] = RunView(record=p.ledger.run(run), header=p.header(run))
+            with p.sparing(run):
+                found[run] = RunView(record=p.ledger.run(run), header=p.header(run))
         except UnreadableRun as error:
             broken[run] = str(error)
         except UnknownId:
             logger.warning("Run %s is gone from the ledger.", run, extra={"action": "observe"})
-        except EXPECTED:
-            raise
-        except Exception as error:  # noqa: BLE001 - one run must not stop the others
-            p.blame(run, error)
     return found

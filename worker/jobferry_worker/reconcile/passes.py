@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from jobferry_common.scripts.layout import Layout, spool
 from jobferry_worker.reconcile.snapshot import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jobferry_common.document import Header
     from jobferry_common.files import NewFile
@@ -202,6 +203,16 @@ class Pass:
             exc_info=error,
             extra={"action": "set-aside" if aside else "blamed"},
         )
+
+    @contextmanager
+    def sparing(self, run: RunId) -> Iterator[None]:
+        """Put down what nobody foresaw to the run that is dealt with: one run must not stop the others."""
+        try:
+            yield
+        except EXPECTED:
+            raise
+        except Exception as error:  # noqa: BLE001
+            self.blame(run, error)
 
     def header(self, run: RunId) -> Header:
         """Return a run's header.

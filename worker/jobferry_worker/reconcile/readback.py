@@ -12,6 +12,7 @@ ended. What proves otherwise: its token in the scheduler's listing, its claim, i
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger(__name__)
 
+_ATTEMPT: Final = re.compile(r"(\d+)\.(\d+)", re.ASCII)
 #: what the ledger says of a run that nobody could compare yet
 _UNREAD: Final = "unread"
 
@@ -136,13 +138,15 @@ def answer_for_shared(p: Pass) -> None:
     told = listing.listed(p)
     for run in runs:
         try:
-            compare(p, run, told)
+            with p.sparing(run):
+                compare(p, run, told)
         except (UnreadableRun, UnknownId) as error:
             logger.warning("%s", error, extra={"action": "readback"})
         except StagingError as error:
             say(p, run, f"waits: {error}")
             continue
-        p.ledger.answer(run, p.name, broker=broker)
+        if run not in p.left_alone:
+            p.ledger.answer(run, p.name, broker=broker)
     kill_here("after-readback")
 
 
@@ -154,7 +158,8 @@ def _read_back(p: Pass, runs: Iterable[RunId], told: Listing) -> None:
             if state.is_final or (run not in listed and state is RunState.ACCEPTED):
                 continue
             p.ledger.doubt(p.name, run, read=False)
-            compare(p, run, told)
+            with p.sparing(run):
+                compare(p, run, told)
         except (UnreadableRun, UnknownId) as error:
             logger.warning("%s", error, extra={"action": "readback"})
         except StagingError as error:
@@ -223,8 +228,9 @@ def _claims(layout: Layout) -> str:
 
 
 def _attempts(names: Iterable[str]) -> list[AttemptKey]:
-    parts = (name.split(".") for name in names)
-    return [AttemptKey(int(a), int(b)) for a, b in parts if a.isdecimal() and b.isdecimal()]
+    """Read `17.3` and the like; a writer who was killed may have left a part of a file there."""
+    found = map(_ATTEMPT.fullmatch, names)
+    return [AttemptKey(int(one[1]), int(one[2])) for one in found if one]
 
 
 def _pages(p: Pass, run: RunId, jobs: set[int]) -> Iterator[list[tuple[int, JobRecord]]]:
