@@ -134,7 +134,7 @@ def test_what_a_killed_writer_left_among_the_claims_stops_nobody(redis: Redis) -
 def test_a_run_that_cannot_be_compared_for_a_reason_that_nobody_foresaw_stops_nobody_else(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(redis, World(longest=50.0))
+    bench = Bench(redis, World(longest=300.0))
     bad, fine = bench.accept(jobs=2), bench.accept(jobs=2)
     bench.steps(60)
     whole = readback._claimed
