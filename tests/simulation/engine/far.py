@@ -71,7 +71,7 @@ class SimHost(FakeHost):
 
     def write(self, files: Iterable[NewFile]) -> None:
         given = list(files)
-        self._fate.strike("before files are written")
+        self._strike_amid(given, "before files are written")
         if self._fate.happens("file not written"):
             super().write(given[: len(given) // 2])
             msg = "cannot write: no space left"
@@ -84,7 +84,7 @@ class SimHost(FakeHost):
         return super().read(paths)
 
     def create(self, files: Sequence[NewFile]) -> Sequence[bool]:
-        self._fate.strike("before files are created")
+        self._strike_amid(files, "before files are created")
         if self._fate.happens("file not written"):
             super().create(files[: len(files) // 2])
             msg = "cannot create: no space left"
@@ -106,6 +106,14 @@ class SimHost(FakeHost):
     def remove(self, paths: Iterable[str]) -> None:
         self._fate.strike("before files are removed")
         super().remove(paths)
+
+    def _strike_amid(self, files: Sequence[NewFile], point: str) -> None:
+        """Strike; who dies leaves a part of the first file beside the place where it would have stood."""
+        parts = [f"{file.path.rpartition('/')[0]}/.jf-1-0.tmp" for file in files[:1]]
+        self.world.files.update(dict.fromkeys(parts, b"job"))
+        self._fate.strike(point)
+        for part in parts:
+            self.world.files.pop(part, None)
 
     def _touch(self, point: str) -> None:
         self._fate.strike(point)
