@@ -74,7 +74,8 @@ class Seen:
     #: only with ENDED; SUCCEEDED here means exit code 0 of the script
     outcome: Outcome | None = None
     code: int | None = None  #: exit code, or None where the scheduler does not tell
-    reason: str = ""  #: in the scheduler's words: why it waits, why it ended
+    #: in the scheduler's words: why it ended; of a queued job, what keeps it besides its turn, such as a hold
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

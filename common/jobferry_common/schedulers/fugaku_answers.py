@@ -22,7 +22,7 @@ from jobferry_common.errors import UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.base import Listing, Phase, Seen
 from jobferry_common.schedulers.elements import Joined
-from jobferry_common.schedulers.fugaku_states import end_of, phase_of
+from jobferry_common.schedulers.fugaku_states import PjmState, end_of, phase_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +112,8 @@ def _seen(told: Told) -> Seen | None:
         return None
     reason = words.get("REASON", "").strip("-")
     if phase is not Phase.ENDED:
-        said = reason if phase is Phase.QUEUED else ""
+        kept = reason or ("held" if state == PjmState.HELD else "")
+        said = kept if phase is Phase.QUEUED else ""
         return Seen(id=told.key, phase=phase, token=told.token, reason=said)
     code, signal, manager = (_number(words.get(label)) for label in _ENDS)
     end = end_of(state, code, manager, signal)

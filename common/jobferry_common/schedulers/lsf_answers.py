@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from jobferry_common.errors import UnreadableOutput
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.base import Phase, Seen
-from jobferry_common.schedulers.lsf_states import SUCCEEDED, outcome_of, phase_of
+from jobferry_common.schedulers.lsf_states import HELD, SUCCEEDED, outcome_of, phase_of
 from jobferry_common.states import Outcome
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def seen_of(line: Line) -> Seen | None:
     if (phase := phase_of(state)) is None:
         return None
     if phase is not Phase.ENDED:
-        return Seen(id=key, phase=phase, token=token)
+        return Seen(id=key, phase=phase, token=token, reason=HELD.get(state, ""))
     if state in SUCCEEDED:
         return Seen(
             id=key, phase=phase, token=token, outcome=Outcome.SUCCEEDED, code=0, reason=state

@@ -63,6 +63,8 @@ PHASES: Final[Mapping[LsfState, Phase]] = MappingProxyType(
     }
 )
 _BY_WORD: Final[Mapping[str, Phase]] = {state.value: phase for state, phase in PHASES.items()}
+#: what keeps a waiting job besides its turn
+HELD: Final[Mapping[str, str]] = MappingProxyType({_S.PSUSP: "held (PSUSP)"})
 #: these say by themselves that the job's exit code is 0
 SUCCEEDED: Final = frozenset({_S.DONE, _S.POST_DONE})
 

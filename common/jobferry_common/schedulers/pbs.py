@@ -35,7 +35,7 @@ from jobferry_common.schedulers.elements import compact
 from jobferry_common.schedulers.pbs_answers import TOKEN, Told, server_of, told
 from jobferry_common.schedulers.pbs_header import pbs_header
 from jobferry_common.schedulers.pbs_refusals import NO_DIRECTORY, submit_error
-from jobferry_common.schedulers.pbs_states import PBS_CODES, end_of, phase_of
+from jobferry_common.schedulers.pbs_states import PBS_CODES, PbsState, end_of, phase_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -238,13 +238,19 @@ class PBS:
             return None
         token = Token(job.token) if job.token else None
         if phase is not Phase.ENDED:
-            reason = job.comment if phase is Phase.QUEUED else ""
-            return Seen(id=key, phase=phase, token=token, reason=reason)
+            return Seen(id=key, phase=phase, token=token, reason=_kept(job))
         end = end_of(job.status, job.substate, self._codes)
         reason = job.comment or f"ended with Exit_status {job.status}"
         return Seen(
             id=key, phase=phase, token=token, outcome=end.outcome, code=end.code, reason=reason
         )
+
+
+def _kept(job: Told) -> str:
+    """Return what keeps a waiting job besides its turn; what PBS says of each job's turn changes all the time."""
+    if job.state == PbsState.HELD:
+        return job.comment or "held"
+    return job.comment if job.comment.startswith("Can Never Run") else ""
 
 
 def _asking(commands: Iterator[str] | Sequence[str]) -> str:

@@ -35,7 +35,7 @@ from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Pha
 from jobferry_common.schedulers.elements import Indices, Jobs, Joined, compact, indices
 from jobferry_common.schedulers.slurm_header import header_of
 from jobferry_common.schedulers.slurm_refusals import submit_error
-from jobferry_common.schedulers.slurm_states import exit_code, meaning_of
+from jobferry_common.schedulers.slurm_states import TURN, exit_code, meaning_of
 from jobferry_common.states import Outcome
 
 if TYPE_CHECKING:
@@ -314,6 +314,8 @@ def _seen(key: SchedulerId, line: re.Match[str]) -> Seen | None:
     if (meaning := meaning_of(line[2])) is None:
         return None
     reason = _shown(line[5])
+    if meaning.phase is not Phase.ENDED and reason in TURN:
+        reason = ""
     seen = Seen(
         id=key,
         phase=meaning.phase,

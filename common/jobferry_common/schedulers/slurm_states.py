@@ -139,6 +139,10 @@ SHORT: Final[Mapping[str, SlurmState]] = MappingProxyType(
 _WORDS: Final[Mapping[str, SlurmState]] = {**{state.value: state for state in SlurmState}, **SHORT}
 
 
+#: why a job waits that only waits its turn, as squeue(1) has it under "JOB REASON CODES"
+TURN: Final = frozenset({"Priority", "Resources", "JobArrayTaskLimit", "Prolog", "Cleaning"})
+
+
 def meaning_of(text: str) -> Meaning | None:
     """Return what a state means, in its long or short form; None for a word that no manual has."""
     word = text.partition(" ")[0].rstrip(

@@ -132,10 +132,12 @@ def _orphaned(s: Snapshot, job: JobInFlight) -> Step:
 
 
 def _followed(s: Snapshot, job: JobInFlight, said: Seen) -> tuple[Change, ...]:
+    """Note another state, and what keeps a job in the queue besides its turn."""
     state = JobState.RUNNING if said.phase is Phase.RUNNING else JobState.QUEUED
-    if state is job.record.state:
+    reason = said.reason if state is JobState.QUEUED else ""
+    if state is job.record.state and reason == job.record.reason:
         return ()
-    return (moved(job, state, now=s.now, reason=said.reason if state is JobState.QUEUED else ""),)
+    return (moved(job, state, now=s.now, reason=reason),)
 
 
 def _cancel(s: Snapshot, job: JobInFlight) -> Step:
