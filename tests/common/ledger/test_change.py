@@ -57,6 +57,28 @@ def test_the_store_repeats_the_table(
         assert ledger.job(run, 0).state is old
 
 
+@pytest.mark.parametrize(
+    "life",
+    [
+        "submitting queued running exited finished",
+        "submitting queued running queued running exited finished",  # requeued by its scheduler
+        "submitting running exited pending submitting failed",  # tried again, then refused
+        "submitting pending cancelled",  # turned away, then nobody wants it any more
+        "submitting exited finished",  # its record was read before its id
+        "submitting queued exited failed",
+        "submitting running exited cancelled",
+        "submitting cancelled",  # it was never submitted, and nobody wants it any more
+        "finished",  # an earlier run did it
+        "failed",  # the scheduler cannot be told what it asks for
+    ],
+)
+def test_every_life_that_a_job_may_have_is_legal(ledger: Ledger, life: str) -> None:
+    run = ledger.accept(document(tasks=1)).run
+    states = [JobState(word) for word in life.split()]
+    move(ledger, run, 0, *states)
+    assert ledger.job(run, 0).state is states[-1]
+
+
 def test_a_forbidden_change_refuses_its_batch(ledger: Ledger) -> None:
     run = ledger.accept(document()).run
     good = change_to(ledger, run, 0, JobState.CANCELLED)
