@@ -71,6 +71,19 @@ def test_a_record_of_a_due_job_that_is_none_hides_no_other(
     assert [(one, [job for job, _ in jobs]) for one, jobs in due] == [(run, [1, 2, 3])]
 
 
+@pytest.mark.parametrize("field", ["turn", "priority", "fresh", "jobs", "n:pending"])
+def test_a_number_of_a_run_that_is_none_hides_no_other_run(
+    ledger: Ledger, redis: Redis, run: RunId, field: str
+) -> None:
+    other = ledger.accept(document(2, tasks=2)).run
+    ledger.change_run(other, staged=True)
+    redis.hset(f"jobferry:run:{run}", field, "what")
+    for _ in range(2):
+        due = dict(ledger.due(ALPHA, now=1e12))
+        assert [job for job, _ in due[other]] == [0, 1]
+    assert reserve(ledger, other, [0, 1])
+
+
 def test_a_list_that_cannot_be_read_is_known_by_the_jobs_that_bear_its_mark(
     ledger: Ledger, redis: Redis, run: RunId
 ) -> None:

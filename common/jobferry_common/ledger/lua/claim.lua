@@ -17,7 +17,7 @@ local silent = unanswered(run, names)
 if silent then return {'waits', silent} end
 
 local records, pool = key('run', run, 'jobs'), key('run', run, 'due')
-local jobs, fresh = tonumber(head[4]), tonumber(head[5])
+local jobs, fresh = as_number(head[4]), as_number(head[5])
 local found = {}
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', pool, '-inf', now, 'LIMIT', 0, limit)) do
   found[#found + 1] = {job, redis.call('HGET', records, job)}

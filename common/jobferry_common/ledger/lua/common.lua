@@ -2,6 +2,11 @@
 -- reads (a run's cluster, its owner), so they are built here. The ledger lives in one server, not in a cluster.
 local EVENTS_KEPT = 10000
 
+-- A number of the ledger; 0 where there is none, or somebody else's words: one run must not stop the others.
+local function as_number(text)
+  return tonumber(text or 0) or 0
+end
+
 local function key(...)
   return KEYS[1] .. table.concat({...}, ':')
 end
@@ -91,13 +96,13 @@ end
 
 -- Among the runs of an owner: more priority first, then who waits longest.
 local function rank(turn, priority)
-  return tonumber(turn) - tonumber(priority or 0) * 1e12
+  return as_number(turn) - as_number(priority) * 1e12
 end
 
 local function in_flight(run)
   local sum = 0
   for _, state in ipairs({'submitting', 'queued', 'running', 'exited'}) do
-    sum = sum + tonumber(redis.call('HGET', key('run', run), 'n:' .. state) or 0)
+    sum = sum + as_number(redis.call('HGET', key('run', run), 'n:' .. state))
   end
   return sum
 end
@@ -117,7 +122,7 @@ local function open_jobs(run)
   local sum = 0
   local counts = redis.call('HMGET', key('run', run),
     'n:pending', 'n:submitting', 'n:queued', 'n:running', 'n:exited')
-  for _, count in ipairs(counts) do sum = sum + tonumber(count or 0) end
+  for _, count in ipairs(counts) do sum = sum + as_number(count) end
   return sum
 end
 
@@ -155,7 +160,7 @@ local function place(run)
   local names, shared = targets_of(run)
   local open = not is_final(f[1]) and f[6] ~= '1'
   local pool = key('run', run, 'due')
-  local fresh = tonumber(f[3] or 0) - redis.call('ZCARD', pool)
+  local fresh = as_number(f[3]) - redis.call('ZCARD', pool)
   if shared then
     for _, cluster in ipairs(names) do fresh = fresh - claimed_by(run, cluster) end
   end
@@ -216,7 +221,7 @@ end
 
 -- How many jobs of a shared run nobody has claimed, and may be claimed now.
 local function pool_of(run, names, now)
-  local free = tonumber(redis.call('HGET', key('run', run), 'n:pending') or 0)
+  local free = as_number(redis.call('HGET', key('run', run), 'n:pending'))
   for _, cluster in ipairs(names) do free = free - claimed_by(run, cluster) end
   return free - redis.call('ZCOUNT', key('run', run, 'due'), '(' .. now, '+inf')
 end

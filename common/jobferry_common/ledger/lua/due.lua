@@ -64,7 +64,7 @@ local function jobs_of(run, names, shared)
   end
   local f = redis.call('HMGET', key('run', run), 'fresh', 'jobs')
   -- of what several clusters share, only what this one has claimed
-  if #due < want_jobs and not shared then add_fresh(run, answer, tonumber(f[1]), tonumber(f[2])) end
+  if #due < want_jobs and not shared then add_fresh(run, answer, as_number(f[1]), as_number(f[2])) end
   return answer
 end
 

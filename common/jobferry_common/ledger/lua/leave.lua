@@ -46,7 +46,7 @@ place_at(run, cluster, f[1], f[2], f[2], false, false)
 redis.call('HSET', key('run', run), 'targets', table.concat(left, ','), 'cluster', left[1])
 redis.call('ZREM', key('open', cluster), run)
 for _, set in ipairs({'judge', 'cancel'}) do redis.call('SREM', key(set, cluster), run) end
-wait_at({cluster}, 0 - tonumber(f[3] or 0))
+wait_at({cluster}, 0 - as_number(f[3]))
 judge_refused(run)
 place(run)
 tell_run(run, now, 'cluster ' .. cluster .. ' was given up')

@@ -14,7 +14,7 @@ if is_final(head[1]) or head[2] == '1' or head[4] == '1' then return 0 end
 local names, shared = targets_of(run)
 if shared and unanswered(run, names) then return 0 end
 
-local records_key, jobs = key('run', run, 'jobs'), tonumber(head[3])
+local records_key, jobs = key('run', run, 'jobs'), as_number(head[3])
 local new, frozen, events = {}, {}, {}
 for i = 9, #ARGV, 3 do
   local job, attempt, at = ARGV[i], ARGV[i + 1], cluster
