@@ -174,6 +174,10 @@ def test_when_too_many_vanish_at_once_the_cluster_pauses_and_none_is_lost(
         assert f"{count} of {of} jobs vanished" in str(planned[0])
 
 
+def test_a_cluster_that_is_paused_keeps_the_reason_that_it_has() -> None:
+    assert not [a for a in plan(gone(50, 50, paused=True)) if isinstance(a, Pause)]
+
+
 def test_vanishing_is_no_surprise_when_we_cancelled_them_or_an_operator_knows_better() -> None:
     for fields in ({"runs": {RUN: view(cancel=True)}}, {"trusting": True}):
         assert not [a for a in plan(gone(50, 50, **fields)) if isinstance(a, Pause)]
