@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from jobferry_common.errors import StagingError
-from jobferry_common.names import SchedulerId, Token
+from jobferry_common.errors import StagingError, SubmitUnknown
+from jobferry_common.names import AttemptKey, SchedulerId, Token
 from jobferry_common.schedulers.base import Completed, Facts, Phase, Seen
-from jobferry_common.scripts.records import WorkerClaim
+from jobferry_common.scripts.records import WorkerClaim, worker_claim
 from jobferry_common.states import JobState, Outcome, RunState
 from jobferry_worker.reconcile import observe
 from jobferry_worker.reconcile.actions import CancelJobs, ChangeJobs, MakeClaims
 from jobferry_worker.reconcile.listing import gone
 from jobferry_worker.reconcile.plan import plan
 from jobferry_worker.reconcile.snapshot import Look
-from tests.simulation.fakes import ALPHA, FakeHost, FakeScheduler
-from tests.simulation.world import Chances
+from tests.simulation.bench import Bench
+from tests.simulation.fakes import ALPHA, ROOT, FakeHost, FakeScheduler
+from tests.simulation.world import Chances, World
 from tests.worker.reconcile.snapshots import RUN, TOKEN, attempt, flying, seen, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from redis import Redis
+
     from jobferry_common.files import NewFile
-    from tests.simulation.bench import Bench
 
 _S = JobState
 #: another command's, and what a user or a site may write over ours
@@ -235,3 +237,28 @@ def test_one_large_run_goes_out_in_whole_arrays(bench: Bench) -> None:
     bench.accept(jobs=1)
     bench.advance()
     assert bench.world.commands.count("submit") == 3
+
+
+def test_a_submit_that_comes_through_after_its_attempts_were_taken_back_stops_nobody(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker died before it wrote down that it took them back: the jobs find its claims, and run nothing."""
+    bench = Bench(redis, World())
+    run = bench.accept(jobs=30)
+
+    def hang(*_: object) -> NoReturn:
+        msg = "sbatch ended with 124 and without a clear answer"
+        raise SubmitUnknown(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bench.cluster.scheduler), "parse_submit", hang)
+        bench.step()
+    assert bench.ledger.run(run).counts[_S.SUBMITTING] == 30
+    for job in range(30):
+        path = f"{ROOT}/{run}/.jobferry/{run}/claim/{AttemptKey(job, 1)}"
+        bench.world.files[path] = worker_claim("dead:1")
+    bench.until_final()
+    assert bench.state(run) is RunState.FINISHED
+    assert bench.ledger.cluster(ALPHA).paused == ""
+    assert {record.attempt for _, record in bench.ledger.jobs(run)} == {2}
+    assert not list(bench.world.faults())

@@ -96,6 +96,28 @@ def test_a_token_in_the_listing_adopts_the_job() -> None:
     assert (adopted.state, adopted.id, adopted.attempt) == (_S.QUEUED, "9_0", 1)
 
 
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_token_whose_attempt_was_taken_back_is_not_adopted(phase: Phase) -> None:
+    """Its submit came through when everybody had given it up: the job there finds the claim, and runs nothing."""
+    look = says(phase=phase, outcome=Outcome.SUCCEEDED if phase is Phase.ENDED else None)
+    found = {flying().key: SchedulerId("9_0")}
+    taken = {"found": found, "taken_back": {attempt()}}
+    assert asks(seen(flying(_S.SUBMITTING), look=look, **taken))
+    (again,) = records(seen(flying(_S.SUBMITTING), look=look, claims={attempt(): OURS}, **taken))
+    assert (again.state, again.attempt, again.tries) == (_S.PENDING, 2, 0)
+
+
+@pytest.mark.parametrize("state", [_S.QUEUED, _S.RUNNING])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_job_that_is_gone_and_whose_attempt_was_taken_back_is_tried_again_at_once(
+    state: JobState, *, ended: bool
+) -> None:
+    look = says(phase=Phase.ENDED, outcome=Outcome.SUCCEEDED) if ended else EMPTY
+    exited, again = records(seen(flying(state), look=look, taken_back={attempt()}))
+    assert (exited.state, exited.outcome, again.state) == (_S.EXITED, Outcome.LOST, _S.PENDING)
+    assert "taken back" in exited.reason
+
+
 def test_an_unanswered_submit_is_left_alone_until_its_command_has_ended() -> None:
     assert plan(seen(flying(_S.SUBMITTING, since=NOW - 64), look=EMPTY)) == ()
     assert asks(seen(flying(_S.SUBMITTING, since=NOW - 66), look=EMPTY))

@@ -178,6 +178,12 @@ def test_a_cluster_that_is_paused_keeps_the_reason_that_it_has() -> None:
     assert not [a for a in plan(gone(50, 50, paused=True)) if isinstance(a, Pause)]
 
 
+def test_jobs_whose_attempts_were_taken_back_may_all_be_gone_at_once() -> None:
+    planned = plan(gone(50, 50, taken_back={attempt(job) for job in range(50)}))
+    assert not [a for a in planned if isinstance(a, Pause)]
+    assert len([c for a in planned if isinstance(a, ChangeJobs) for c in a.changes]) == 100
+
+
 def test_vanishing_is_no_surprise_when_we_cancelled_them_or_an_operator_knows_better() -> None:
     for fields in ({"runs": {RUN: view(cancel=True)}}, {"trusting": True}):
         assert not [a for a in plan(gone(50, 50, **fields)) if isinstance(a, Pause)]

@@ -67,6 +67,12 @@ def lost() -> End:
     return End(outcome=Outcome.LOST, reason=reason)
 
 
+def taken_back() -> End:
+    """Return the end of a job that found its attempt claimed by a worker, and ran nothing."""
+    reason = "its attempt had been taken back before it started"
+    return End(outcome=Outcome.LOST, reason=reason)
+
+
 def removed() -> End:
     """Return the end of an element that its array has no more, and that never claimed its attempt."""
     reason = "removed from its array at the scheduler before it started"

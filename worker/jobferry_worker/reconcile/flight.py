@@ -2,12 +2,13 @@
 
 state        what is seen                                     what follows
 any of them  a final exit record                              exited, by the record
-submitting   the token is known to the scheduler              adopted with its id
+submitting   the token is known to the scheduler              adopted with its id, unless it was claimed by us
 submitting   not so, and the command has surely ended         claimed by us: pending again (attempt + 1)
                                                               claimed by a job: running, with that job's id
 queued, …    the scheduler lists it                           its state follows
 queued, …    the scheduler says that it ended                 no claim: exited at once; claimed: the record may be
                                                               late, then exited by the scheduler's word
+queued, …    ended or not listed, and claimed by us           exited: it ran nothing
 queued, …    not listed (or its id is another job's), and     after the grace claimed by us, then lost
              no record; asked by name, it is unknown
 queued, …    the same, but its array is there without it      no claim: it was cancelled while it waited
@@ -71,6 +72,8 @@ def _step(s: Snapshot, job: JobInFlight, *, frozen: bool) -> Step:
 
 def _listed(s: Snapshot, look: Look, job: JobInFlight, *, frozen: bool) -> Step:
     said = look.said_of(job.record)
+    if try_of(job) in s.taken_back and _ran_nothing(look, job, said):
+        return _exit(s, job, exits.taken_back())
     if said is None:
         return Step(job=job) if frozen else _vanished(s, look, job)
     if said.phase is Phase.ENDED:
@@ -79,8 +82,15 @@ def _listed(s: Snapshot, look: Look, job: JobInFlight, *, frozen: bool) -> Step:
     return replace(_cancel(s, job), changes=_followed(s, job, said))
 
 
+def _ran_nothing(look: Look, job: JobInFlight, said: Seen | None) -> bool:
+    """Tell whether a job whose attempt was not its own is over; of another end the scheduler knows more."""
+    if said is None:
+        return job.record.id not in look.removed
+    return said.outcome is Outcome.SUCCEEDED
+
+
 def _submitting(s: Snapshot, job: JobInFlight) -> Step:
-    if id_ := s.found.get(job.key):
+    if (id_ := s.found.get(job.key)) and try_of(job) not in s.taken_back:
         return Step(job=job, changes=(moved(job, JobState.QUEUED, now=s.now, id=id_),))
     settling = s.now - job.record.since <= s.patience.settle
     if s.look is None or settling or job.key.run in s.silent:

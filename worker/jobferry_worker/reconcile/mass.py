@@ -39,6 +39,8 @@ def _is_gone(s: Snapshot, look: Look, job: JobInFlight) -> bool:
     key = job.record.id
     if not key or key in look.unreadable or try_of(job) in s.records or s.unwanted(job.key.run):
         return False
+    if try_of(job) in s.taken_back:  # it ran nothing, so it leaves nothing
+        return False
     said = look.said_of(job.record)
     if said is None:
         return job.key in s.missing and key not in look.removed

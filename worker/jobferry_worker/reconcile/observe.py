@@ -11,8 +11,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import UnknownId, UnreadableOutput
-from jobferry_common.scripts.layout import parse_hint
-from jobferry_common.scripts.records import parse_record
+from jobferry_common.scripts.layout import Layout, parse_hint
+from jobferry_common.scripts.records import WorkerClaim, parse_claim, parse_record
 from jobferry_common.states import JobState
 from jobferry_worker.reconcile import listing
 from jobferry_worker.reconcile.actions import Try
@@ -21,10 +21,10 @@ from jobferry_worker.reconcile.singly import all_or_singly
 from jobferry_worker.reconcile.snapshot import OUT, Limits, RunView, Snapshot, try_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from jobferry_common.ledger.records import ClusterRecord, JobInFlight, JobRecord
-    from jobferry_common.names import JobKey, RunId
+    from jobferry_common.names import AttemptKey, JobKey, RunId
     from jobferry_common.scripts.records import ExitRecord
     from jobferry_worker.reconcile.passes import Pass
     from jobferry_worker.reconcile.snapshot import Look
@@ -60,6 +60,14 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         look = listing.without(look, flight, silent)
         look = listing.with_history(p, look, flight, records)
         listing.note(p, look, flight)
+    found = listing.found(p.cluster.scheduler, flight, look) if look else {}
+    doubtful = [
+        try_of(job)
+        for job in flight
+        if job.key in found or (job.key in gone and try_of(job) not in records)
+    ]
+    taken_back, unread = _taken_back(p, doubtful, broken)
+    silent |= unread
     known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
     runs = _views(p, known, broken)
     return Snapshot(
@@ -82,7 +90,8 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         told=dict(p.memory.told),
         paused=bool(record.paused),
         trusting=record.paused_by == "operator" and not record.paused,
-        found=listing.found(p.cluster.scheduler, flight, look) if look else {},
+        found={key: id for key, id in found.items() if key.run not in unread},
+        taken_back=taken_back,
     )
 
 
@@ -161,12 +170,7 @@ def _records(
     p: Pass, wanted: Iterable[Try], broken: dict[RunId, str]
 ) -> tuple[dict[Try, ExitRecord], frozenset[RunId]]:
     """Return the records that are there, and the runs whose directory cannot be read."""
-    paths: dict[str, Try] = {}
-    for key in wanted:
-        try:
-            paths[p.layout(key.run).record(key.attempt)] = key
-        except UnreadableRun as error:
-            broken[key.run] = str(error)
+    paths = _paths(p, wanted, broken, Layout.record)
     found: dict[Try, ExitRecord] = {}
     contents, silent = all_or_singly(p, lambda some: p.read(list(some)), paths)
     for path, content in contents.items():
@@ -179,6 +183,37 @@ def _records(
         p.memory.hurry(p.clock() + _SOON_SECONDS)
     p.memory.provisional |= provisional
     return found, silent
+
+
+def _taken_back(
+    p: Pass, wanted: Iterable[Try], broken: dict[RunId, str]
+) -> tuple[frozenset[Try], frozenset[RunId]]:
+    """Return the attempts that a worker has claimed, and the runs of which that cannot be read.
+
+    It died before it wrote that down, or the scheduler had the job after all: such an attempt can never run.
+    """
+    paths = _paths(p, wanted, broken, Layout.claim)
+    if not paths:
+        return frozenset(), frozenset()
+    contents, silent = all_or_singly(p, lambda some: p.read(list(some)), paths)
+    owners = {paths[path]: parse_claim(content) for path, content in contents.items()}
+    return frozenset(key for key, who in owners.items() if isinstance(who, WorkerClaim)), silent
+
+
+def _paths(
+    p: Pass,
+    wanted: Iterable[Try],
+    broken: dict[RunId, str],
+    path: Callable[[Layout, AttemptKey], str],
+) -> dict[str, Try]:
+    """Return a path of each attempt; of none whose run cannot be read."""
+    found: dict[str, Try] = {}
+    for key in wanted:
+        try:
+            found[path(p.layout(key.run), key.attempt)] = key
+        except UnreadableRun as error:
+            broken[key.run] = str(error)
+    return found
 
 
 def _concerned(

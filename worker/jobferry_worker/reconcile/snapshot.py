@@ -148,6 +148,8 @@ class Snapshot:
     silent: Collection[RunId] = frozenset()
     #: who owns an attempt, after the worker tried to claim it
     claims: Mapping[Try, SchedulerId | WorkerClaim] = field(default_factory=dict)
+    #: attempts that a worker had claimed before this round: whatever the scheduler has of them runs nothing
+    taken_back: Collection[Try] = frozenset()
     hints: Mapping[Try, str] = field(default_factory=dict)
     strange_hints: tuple[str, ...] = ()  #: names in the spool that are no hints
     holds: Mapping[RunId, Hold] = field(default_factory=dict)
