@@ -286,7 +286,7 @@ class Served:
             return False
         try:
             hints = spool(cluster.root, self._service.ledger.id, cluster.name)
-            return bool(cluster.host.names(hints))
+            return not cluster.memory.lying.issuperset(cluster.host.names(hints))
         except (JobferryError, OSError) as error:
             logger.debug("The spool of %s cannot be read: %s", self.name, error)
             return False

@@ -47,6 +47,7 @@ from jobferry_worker.reconcile.same import prove_scheduler
 from jobferry_worker.reconcile.sharing import look_at_peers, to_stage, with_shared
 from jobferry_worker.reconcile.snapshot import OUT
 from jobferry_worker.reconcile.strays import end_strays
+from jobferry_worker.reconcile.sweeping import sweep
 from jobferry_worker.reconcile.unreached import cancel_unsubmitted
 
 if TYPE_CHECKING:
@@ -170,10 +171,7 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
     prove_scheduler(p, record)
     read_back(p, recover_forgotten)
     recover_if_wished(p)
-    mark_wished_ends(p)
-    answer_for_shared(p)
-    look_at_peers(p)
-    end_strays(p)
+    _see_others(p)
     if (quiet := p.memory.quiet) and quiet.holds(p):
         return _quiet_report(p, quiet)
     looked = mass = False
@@ -189,12 +187,21 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
         p.memory.forget_all_but(set(p.ledger.open_runs(p.name)))
     if p.trouble:
         raise p.trouble
+    sweep(p, out=sum(job.record.state in OUT for job in s.flight))
     expire(p)
     health.succeeded(p, record, looked=looked, mass=mass)
     p.memory.quiet = Quiet.after(p, s)
     report = _report(p, s)
     # nothing new comes to a cluster that is to be left without work
     return replace(report, stage=()) if record.draining else report
+
+
+def _see_others(p: Pass) -> None:
+    """See to what users wish and what other clusters do."""
+    mark_wished_ends(p)
+    answer_for_shared(p)
+    look_at_peers(p)
+    end_strays(p)
 
 
 def _answered(p: Pass, s: Snapshot) -> tuple[Snapshot, tuple[Action, ...]]:

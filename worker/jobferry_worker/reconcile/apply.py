@@ -22,6 +22,7 @@ from jobferry_worker.reconcile.passes import CORRUPT, EXPECTED, UnreadableRun
 from jobferry_worker.reconcile.sharing import claim_jobs
 from jobferry_worker.reconcile.singly import all_or_singly
 from jobferry_worker.reconcile.submit import submit
+from jobferry_worker.reconcile.sweeping import leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -153,7 +154,7 @@ def _end(p: Pass, action: actions.EndRun) -> None:
 
 
 def _tidy(p: Pass, action: actions.Tidy) -> None:
-    p.remove([f"{p.spool}/{name}" for name in action.names])
+    leave(p, action.names)
     p.ledger.count(p.name, refused=sum(map(is_refusal, action.names)))
     kill_here("after-tidy")
 

@@ -70,6 +70,9 @@ class Memory(MemoryOfOthers):
         #: where the next round begins among the runs that are to be judged
         self.judged = 0
         self.announced = False
+        #: hints that lie in the spool though nobody needs them, and since when (`Pass.steady`)
+        self.lying: frozenset[str] = frozenset()
+        self.swept = 0.0
         #: what the last full pass left behind
         self.quiet: Quiet | None = None
         self._headers: OrderedDict[RunId, Header] = OrderedDict()
@@ -98,6 +101,8 @@ class Memory(MemoryOfOthers):
         self.versions.clear()
         self.told_all = ""
         self.quiet = None
+        # a job may be out again whose hint was read
+        self.lying = frozenset()
 
     def note_silence(self) -> None:
         """The scheduler could not be asked: the answers were interrupted."""

@@ -121,10 +121,12 @@ def limits_of(p: Pass, flight: Collection[JobInFlight]) -> Limits:
 
 
 def _hints(p: Pass) -> tuple[dict[Try, str], tuple[str, ...]]:
-    """Return what jobs left in the spool, and what else is there."""
+    """Return what jobs left in the spool and was not read before, and what else is there."""
     found: dict[Try, str] = {}
     strange: list[str] = []
-    for name in p.names(p.spool)[:_HINTS]:
+    known = p.memory.lying
+    names = [name for name in p.names(p.spool) if name not in known]
+    for name in names[:_HINTS]:
         if hint := parse_hint(name):
             found[Try(*hint)] = name
         elif not name.startswith("."):

@@ -50,4 +50,4 @@ class Quiet:
             return False
         if p.ledger.cancel_wishes(p.name) or p.ledger.to_judge(p.name):
             return False
-        return not p.names(p.spool)
+        return memory.lying.issuperset(p.names(p.spool))
