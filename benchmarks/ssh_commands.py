@@ -18,7 +18,6 @@ from benchmarks import world
 from benchmarks.figure import Figure, Goal, Log, Section
 from jobferry_worker.hosts import LocalHost
 from jobferry_worker.hosts.ssh import SshHost
-from tests.testbed.link import Link
 from tests.testbed.sshd import SshServer
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def measure(rounds: int, size: int) -> Section:
     size = size or _BYTES
     log = Log()
     with world.directory() as path, SshServer(path / "sshd") as server:
-        link = Link(server)
+        link = world.connection(server)
         host = SshHost(link)
         host.user()
         for _ in range(rounds):

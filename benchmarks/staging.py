@@ -31,7 +31,6 @@ from jobferry_common.names import ClusterName, RunId, SubmissionId
 from jobferry_common.scripts.layout import Layout
 from jobferry_worker.hosts.ssh import SshHost
 from jobferry_worker.staging.streamed import Streamed
-from tests.testbed.link import Link
 from tests.testbed.sshd import SshServer
 
 if TYPE_CHECKING:
@@ -197,7 +196,7 @@ def _ours(
     server: SshServer, source: Path, place: Path, tasks: Sequence[TaskSpec], log: Log
 ) -> None:
     kind, back = source.name, place / "back"
-    host = _Counting(Link(server))
+    host = _Counting(world.connection(server))
     staging = Streamed(host, str(place / "far"))
     common = () if tasks else ("f",)
     head = _header(source, len(tasks), common)

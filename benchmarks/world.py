@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
+from jobferry_common.models.profiles import SshProfile
+from jobferry_worker.hosts.ssh.connect import Connection
 from tests.testbed.fleet import Fleet
 from tests.testbed.slurm import SlurmCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.testbed.sshd import SshServer
 
 _PATIENCE_SECONDS: Final = 60.0
 _SAMPLE_SECONDS: Final = 3.0
@@ -66,6 +70,16 @@ def fleet(
             yield fleet
     finally:
         shutil.rmtree(fleet.directory, ignore_errors=True)
+
+
+def connection(server: SshServer) -> Connection:
+    """Return jobferry's own connection to an sshd, which this user knows from then on."""
+    ssh = Path.home() / ".ssh"
+    ssh.mkdir(mode=0o700, exist_ok=True)
+    with (ssh / "known_hosts").open("a") as known:
+        known.write(server.known_hosts.read_text())
+    profile = {"hostname": server.address, "port": server.port, "key_filename": str(server.key)}
+    return Connection(SshProfile.model_validate(profile))
 
 
 def work(path: Path, number: int, text: str = "input\n") -> Path:
