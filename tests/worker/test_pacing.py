@@ -53,7 +53,7 @@ def test_rests_grow_while_jobs_keep_ending(clock: Clock) -> None:
         assert not paced.may(ONE)
         rests.append(paced.left([ONE]))
         clock.now += rests[-1] or 0.0
-    assert rests == [2, 4, 8, 10, 10]
+    assert rests == [5, 10, 20, 30, 30]
 
 
 def test_rests_are_short_again_once_nothing_came_for_long(clock: Clock) -> None:
@@ -63,7 +63,7 @@ def test_rests_are_short_again_once_nothing_came_for_long(clock: Clock) -> None:
         clock.now += paced.left([ONE]) or 0.0
     clock.now += 60
     paced.begin(ONE)
-    assert paced.left([ONE]) == 2
+    assert paced.left([ONE]) == 5
 
 
 def test_each_run_has_its_own_rests(clock: Clock) -> None:
@@ -72,8 +72,8 @@ def test_each_run_has_its_own_rests(clock: Clock) -> None:
     clock.now = 1.5
     assert paced.may(OTHER)
     paced.begin(OTHER)
-    assert paced.left([OTHER, ONE]) == 0.5
-    assert paced.left([OTHER]) == 2
+    assert paced.left([OTHER, ONE]) == 3.5
+    assert paced.left([OTHER]) == 5
     assert paced.left([]) is None
 
 
@@ -113,14 +113,14 @@ def test_results_rest_while_a_run_goes_on_and_never_once_it_ended(
     world.succeed(1)
     looking.look(ALPHA)
     assert not world.back("task.1/out")
-    assert followed[-1] == Rhythm(next_look=2, spool=2)
-    clock.now = 2
+    assert followed[-1] == Rhythm(next_look=5, spool=5)
+    clock.now = 5
     looking.look(ALPHA)
     assert world.back("task.1/out")
     world.succeed(2)
     looking.look(ALPHA)
     assert not world.back("task.2/out")
-    assert followed[-1] == Rhythm(next_look=4, spool=4)
+    assert followed[-1] == Rhythm(next_look=10, spool=10)
     world.end()
     looking.look(ALPHA)
     assert world.back("task.2/out")

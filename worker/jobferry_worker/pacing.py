@@ -2,8 +2,8 @@
 
     pacing = Pacing()
     if pacing.may(run):              # True: nothing was fetched just now
-        pacing.begin(run)            # 2 s, then 4, 8 and 10 s while jobs keep ending
-    pacing.left([run])               # 2.0: seconds until the next round
+        pacing.begin(run)            # 5 s, then 10, 20 and 30 s while jobs keep ending
+    pacing.left([run])               # 5.0: seconds until the next round
 
 Each round starts some processes at the far side, however few results it brings. A run that ended is not to be asked
 about here: its last results never wait.
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from jobferry_common.names import RunId
 
-_FIRST_SECONDS: Final = 2.0
-_MOST_SECONDS: Final = 10.0
+_FIRST_SECONDS: Final = 5.0
+_MOST_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
