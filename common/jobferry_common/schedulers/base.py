@@ -32,6 +32,7 @@ class Completed:
     exit_code: int
     stdout: str = ""
     stderr: str = ""
+    raw: bytes = field(default=b"", repr=False)  #: stdout as it came, where it may be no text
 
     def checked(self) -> str:
         """Return stdout, or raise `CommandFailed`."""

@@ -72,7 +72,7 @@ class Host(Protocol):
         ...
 
     def write(self, files: Iterable[NewFile]) -> None:
-        """Write many small files, each by rename: nobody sees half of one."""
+        """Write many small files, each by rename, directory by directory: nobody sees half of one."""
         ...
 
     def read(self, paths: Sequence[str]) -> Mapping[str, bytes]:

@@ -94,6 +94,7 @@ class LocalHost:
             exit_code=code,
             stdout=done[1].decode("utf-8", "replace"),
             stderr=done[2].decode("utf-8", "replace"),
+            raw=done[1],
         )
 
     def feed(self, argv: Argv, chunks: Iterable[bytes], *, silence: timedelta) -> Completed:

@@ -44,6 +44,10 @@ _BATCH: Final = 1000
 _SETTLED_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 10.0
 _PIECE: Final = 500
+#: the same for files to be written; what travels beside a content, and how fast at least, in bytes a second
+_WRITTEN: Final = 4000
+_BESIDE_BYTES: Final = 1024
+_LEAST_RATE: Final = 64 * 1024
 
 
 #: what any pass may meet; everything else is the fault of somebody, perhaps of one run
@@ -149,9 +153,11 @@ class Pass:
 
     def write(self, files: Sequence[NewFile]) -> None:
         """Write small files."""
-        for start in range(0, len(files), _PIECE):
-            self.step()
-            self.cluster.host.write(files[start : start + _PIECE])
+        for start in range(0, len(files), _WRITTEN):
+            piece = files[start : start + _WRITTEN]
+            size = sum(len(file.content) + _BESIDE_BYTES for file in piece)
+            self.step(timedelta(seconds=size / _LEAST_RATE))
+            self.cluster.host.write(piece)
 
     def create(self, files: Sequence[NewFile]) -> list[bool]:
         """Create small files, those that do not exist yet."""

@@ -58,10 +58,9 @@ def begin(move: Move) -> Trace | None:
         logger.info("Another run was called %s here.", move.run, extra={"action": "trace"})
         return None
     if found is None:
-        _write_document(move)
         # in place, and where clusters share a run, nothing is brought for all of its jobs
         found = replace(fresh, staged=fresh.staged or move.header.in_place or fresh.shared)
-        write(move, found)
+        _write_all(move, found)
     return found
 
 
@@ -130,7 +129,11 @@ def read(move: Move) -> Trace | None:
 
 def write(move: Move, trace: Trace) -> None:
     """Write a trace; raises `StagingError`."""
-    move.cluster.host.write([NewFile(path=move.layout.trace, content=trace.pack())])
+    move.cluster.host.write([_file_of(move, trace)])
+
+
+def _file_of(move: Move, trace: Trace) -> NewFile:
+    return NewFile(path=move.layout.trace, content=trace.pack())
 
 
 def _rest(move: Move, record: RunRecord, states: set[JobState]) -> dict[int, str]:
@@ -140,7 +143,8 @@ def _rest(move: Move, record: RunRecord, states: set[JobState]) -> dict[int, str
     return {job: one.pack() for job, one in found}
 
 
-def _write_document(move: Move) -> None:
+def _write_all(move: Move, trace: Trace) -> None:
+    """Write the document, then the trace, which speaks of it: a host keeps the order."""
     host, files = move.cluster.host, []
     for number, piece in enumerate(move.ledger.pieces(move.run)):
         files.append(NewFile(path=move.layout.document(number), content=piece))
@@ -150,7 +154,7 @@ def _write_document(move: Move) -> None:
             files = []
     if move.record().taken_over:
         files.append(NewFile(path=move.layout.document("taken"), content=_taken(move)))
-    host.write(files)
+    host.write([*files, _file_of(move, trace)])
 
 
 def _taken(move: Move) -> bytes:

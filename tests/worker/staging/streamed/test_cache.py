@@ -30,6 +30,13 @@ def age(place: FarPlace, days: float) -> None:
         os.utime(path, (status.st_atime - days * _DAY, status.st_mtime - days * _DAY))
 
 
+def was_swept(place: FarPlace, days: float) -> None:
+    """Have the cache swept so long ago."""
+    place.put(place.cache / "swept", "")
+    then = time.time() - days * _DAY
+    os.utime(place.cache / "swept", (then, then))
+
+
 def used(place: FarPlace) -> list[str]:
     return sorted(
         path.relative_to(place.cache).parts[0] for path in place.cache.rglob("*") if path.is_file()
@@ -62,6 +69,7 @@ def test_what_nobody_used_for_long_goes(place: FarPlace) -> None:
 
 def test_what_another_run_uses_stays(place: FarPlace) -> None:
     place.stage(common=("common",))
+    was_swept(place, 0)
     age(place, 100)
     place.at("5e7-2")
     place.staging.clean(place.layout)
@@ -75,14 +83,27 @@ def test_what_was_used_again_is_young(place: FarPlace) -> None:
     place.at("5e7-2")
     sent = place.sent(lambda: place.stage(common=("common",)))
     place.staging.clean(place.layout)
-    (place.cache / "swept").unlink(missing_ok=True)
+    was_swept(place, 2)
     place.staging.clean(place.layout)
     assert {"objects", "packs"} <= set(used(place))
     assert sent < 4000
 
 
+def test_a_new_cache_is_swept_a_day_later(place: FarPlace) -> None:
+    place.stage(common=("common",))
+    part = place.cache / "tmp" / "5e7-0.1f" / "part"
+    place.put(part, "half")
+    age(place, 3)
+    place.staging.clean(place.layout)
+    assert part.exists()
+    was_swept(place, 1.1)
+    place.staging.clean(place.layout)
+    assert not part.exists()
+
+
 def test_the_cache_is_swept_once_a_day(place: FarPlace) -> None:
     place.stage(common=("common",))
+    was_swept(place, 2)
     place.staging.clean(place.layout)
     swept = place.cache / "swept"
     assert time.time() - swept.stat().st_mtime < _DAY
@@ -97,6 +118,7 @@ def test_marks_of_runs_that_are_gone_do_not_stay_for_ever(place: FarPlace) -> No
 
     place.stage(common=("common",))
     shutil.rmtree(place.base)
+    was_swept(place, 0)
     age(place, 100)
     place.at("5e7-2")
     place.staging.clean(place.layout)
@@ -105,6 +127,7 @@ def test_marks_of_runs_that_are_gone_do_not_stay_for_ever(place: FarPlace) -> No
 
 def test_what_a_broken_transfer_left_goes(place: FarPlace) -> None:
     place.put(place.cache / "tmp" / "5e7-0.1f" / "part", "half")
+    was_swept(place, 0)
     age(place, 3)
     place.staging.clean(place.layout)
     assert not (place.cache / "tmp" / "5e7-0.1f").exists()

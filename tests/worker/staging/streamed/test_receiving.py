@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import tarfile
 from contextlib import contextmanager
@@ -74,27 +75,33 @@ def test_what_is_here_already_does_not_come_again(place: FarPlace, streams: Stre
     assert (place.source / "t" / "b").read_text() == "of B"
 
 
-@pytest.fixture(params=["openssl", "sha256sum"])
-def sums(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What makes checksums at the far side; the other one is broken there."""
-    makes = str(request.param)
-    broken = tmp_path / "bin" / ("sha256sum" if makes == "openssl" else "openssl")
-    broken.parent.mkdir()
-    broken.write_text("#!/bin/sh\necho not here >&2; exit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
-    return makes
+@pytest.fixture(params=[True, False], ids=["openssl", "sha256sum"])
+def makers(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, set[str]]:
+    """A log of what makes checksums at the far side, and who does; openssl is broken there, or not."""
+    log, directory = tmp_path / "makers", tmp_path / "bin"
+    directory.mkdir()
+    for name in ("openssl", "sha256sum"):
+        does = name == "sha256sum" or request.param
+        program = directory / name
+        run = f'echo {name} >> {log}; exec {shutil.which(name)} "$@"' if does else "exit 1"
+        program.write_text(f"#!/bin/sh\n{run}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    return log, {"sha256sum", "openssl"} if request.param else {"sha256sum"}
 
 
-@pytest.mark.usefixtures("sums")
-def test_files_go_and_come_back_whatever_makes_checksums(place: FarPlace, streams: Streams) -> None:
-    (place.source / "graph.pb").write_bytes(MIB * 5)
+def test_files_go_and_come_back_whatever_makes_checksums(
+    place: FarPlace, streams: Streams, makers: tuple[Path, set[str]]
+) -> None:
+    (place.source / "graph.pb").write_bytes(MIB * 40)
     place.put(place.source / "small", "small")
     place.put(place.source / "t" / "in", "input")
     one = task(forward=("in",), backward=("in", "back\\slash", "new\nline", "plain"))
     for _ in range(2):
         place.stage(one, common=("graph.pb", "small"))
-    assert (place.base / "graph.pb").read_bytes() == MIB * 5
+    assert (place.base / "graph.pb").read_bytes() == MIB * 40
     for name in one.backward[1:]:
         place.put(place.base / "t" / name, name)
     for _ in range(2):
@@ -104,6 +111,8 @@ def test_files_go_and_come_back_whatever_makes_checksums(place: FarPlace, stream
         )
     assert streams.names.count("./t/plain") == 1
     assert streams.names.count("./t/in") == 0
+    log, expected = makers
+    assert set(log.read_text().split()) == expected
 
 
 def test_patterns_mean_what_they_mean_on_a_shared_disk(place: FarPlace) -> None:

@@ -5,7 +5,8 @@ exec 8>&1 9>&2 >/dev/null 2>&1
 # each command in a process group of its own: one can see what it leaves behind
 set -m
 shopt -s dotglob nullglob
-jf_timeout=$(type -P timeout)
+hash timeout
+jf_timeout=${BASH_CMDS[timeout]}
 # messages are read by their words, and lengths are in bytes
 jf_lc_all=${LC_ALL-} jf_had_lc_all=${LC_ALL+yes}
 export LC_ALL=C
@@ -83,9 +84,9 @@ jf_names() {
     if [[ -d $1 && -r $1 && -x $1 ]]; then
         names=("$1"/*)
         if ((${#names[@]})); then printf '%s\0' "${names[@]##*/}" >&8; fi
-    else
+    elif [[ ! -p $1 ]]; then
         # it says why not
-        command ls -A -- "$1" </dev/null >/dev/null 2>&9
+        { true <"$1"; } 2>&9
     fi
 }
 
@@ -119,8 +120,13 @@ jf_make_directories() {
     jf_portions 3 mkdir -p -- "${lacking[@]}"
 }
 
+# what is surely not there needs no command
 jf_remove() {
-    jf_portions 3 rm -f -- "$@"
+    local path there=()
+    for path; do
+        [[ -x ${path%/*} && ! -e $path && ! -L $path ]] || there+=("$path")
+    done
+    jf_portions 3 rm -f -- "${there[@]}"
 }
 
 jf_remove_tree() {
@@ -151,13 +157,25 @@ jf_unpack() {
     return "$code"
 }
 
-# mark, bytes, directories: unpack, then each directory's files to their place at once
+# mark, path, its content as a format of printf: a file that is small needs no archive
+jf_put() {
+    local part=${2%/*}/$1
+    [[ -d ${2%/*} ]] || command mkdir -p -- "${2%/*}" </dev/null 2>&9 || return 1
+    (
+        umask g-w,o-w
+        { printf -- "$3" >"$part"; } 2>&9 && exec mv -f -T -- "$part" "$2" </dev/null 2>&9
+    ) && return
+    command rm -f -- "$part" </dev/null
+    return 1
+}
+
+# mark, bytes, directories: unpack, then each directory's files to their place at once, in this order
 jf_write() {
     local mark=$1 bytes=$2 directory code=0
     shift 2
     if jf_unpack "$bytes"; then
         for directory; do
-            jf_portions 5 mv -f -t "$directory" -- "$directory/$mark"/* || code=1
+            jf_move "$directory" "$mark" || { code=1; break; }
         done
     else
         code=1
@@ -165,6 +183,18 @@ jf_write() {
     fi
     jf_tidy "$mark" "$@"
     return "$code"
+}
+
+# directory, mark: short names, so that many of them fit in one command
+jf_move() {
+    local names=("$1/$2"/*) portion=400
+    names=("${names[@]##*/}")
+    local all="${names[*]}"
+    ((${#all} > 100000)) || portion=${#names[@]}
+    while ((${#names[@]})); do
+        (cd -- "$1/$2" && exec mv -f -t "$1" -- "${names[@]:0:portion}") </dev/null 2>&9 || return 1
+        names=("${names[@]:portion}")
+    done
 }
 
 # as jf_write, for files that must not exist; prints "1path" for each that was created here, "0path" for those that exist

@@ -18,7 +18,7 @@ from jobferry_common.scripts.quoting import word, words
 from jobferry_worker.hosts.telling import staging_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from jobferry_common.files import NewFile
     from jobferry_worker.hosts.ssh.shell import Answer
@@ -32,6 +32,11 @@ _OTHER_WORDS: Final = (
     ("cannot overwrite non-directory", errno.ENOTDIR),
     ("Wrote only", errno.ENOSPC),
 )
+#: a shell reads a line a byte at a time: more is left to an archive
+_SMALL_BYTES: Final = 4096
+_PLAIN_MODE: Final = 0o644
+#: what printf and a line of a shell do not take as it is
+_UNPRINTED: Final = re.compile(rb"[^ -\[\]-~]")
 _QUOTED: Final = re.compile(r"'([^']+)'")
 #: the end of a message of bash, tar or a command of coreutils
 _SAYS: Final = re.compile(r": ([^:\n]+)$", re.MULTILINE)
@@ -101,6 +106,20 @@ def unpacking(function: str, files: Iterable[NewFile], mark: str) -> tuple[str, 
             tar.addfile(member, io.BytesIO(file.content))
     data = archive.getvalue()
     return f"{function} {mark} {len(data)} {words(directories)}", data
+
+
+def is_small(files: Collection[NewFile]) -> bool:
+    """Tell whether files can be written without an archive: one of them, and little in it."""
+    return len(files) == 1 and all(
+        file.mode == _PLAIN_MODE and len(file.content) <= _SMALL_BYTES for file in files
+    )
+
+
+def putting(file: NewFile, mark: str) -> str:
+    """Return the line that writes one small file."""
+    content = _UNPRINTED.sub(lambda found: b"\\%03o" % found[0][0], file.content)
+    text = content.replace(b"%", b"%%").decode("ascii")
+    return f"jf_put {mark} {word(file.path)} {word(text)}"
 
 
 def created(files: Sequence[NewFile], answer: Answer) -> Sequence[bool]:

@@ -108,6 +108,7 @@ class SshHost:
             exit_code=TIMED_OUT if over and answer.code == _KILLED else answer.code,
             stdout=answer.stdout.decode("utf-8", "replace"),
             stderr=answer.stderr.decode("utf-8", "replace"),
+            raw=answer.stdout,
         )
 
     def feed(self, argv: Argv, chunks: Iterable[bytes], *, silence: timedelta) -> Completed:
@@ -129,12 +130,15 @@ class SshHost:
         return self._home
 
     def write(self, files: Iterable[NewFile]) -> None:
-        """Write all files beside their places with one archive, and rename them."""
+        """Write all files beside their places with one archive, and rename them, directory by directory."""
         wanted = {file.path: file for file in files}
         if not wanted:
             return
         mark = _mark()
-        line, data = far.unpacking("jf_write", wanted.values(), mark)
+        if far.is_small(wanted.values()):
+            line, data = far.putting(next(iter(wanted.values())), mark), b""
+        else:
+            line, data = far.unpacking("jf_write", wanted.values(), mark)
         far.check("write", list(wanted), self._ask(line, data), mark)
 
     def read(self, paths: Sequence[str]) -> Mapping[str, bytes]:

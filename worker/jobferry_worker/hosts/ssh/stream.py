@@ -44,8 +44,6 @@ _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 10.0
 #: until a send that hangs is ended from outside, after the time in which nothing may move
 _GRACE_SECONDS: Final = 15.0
-#: nothing that is ours runs for longer, whatever became of the worker
-_MOST_SECONDS: Final = 7 * 24 * 3600
 _KILL_SECONDS: Final = 15.0
 
 
@@ -150,12 +148,15 @@ class Stream:
         return bool(self._pid)
 
     def _script(self, path: str) -> str:
-        timeout = f"timeout --kill-after=2 {_MOST_SECONDS}"
+        """Return what becomes the command, in a process group of its own.
+
+        It needs no time limit there: nobody but its channel feeds it, and takes what it prints.
+        """
         # a bash that thinks it is the first one of an ssh login reads ~/.bashrc, which may print
         return (
             f"PATH={word(path)}; SHLVL=3; export PATH SHLVL; "
-            f'(printf "%s %s\\n" {self._nonce} "$BASHPID" >&2; printf "%s\\n" {self._nonce}; '
-            f"exec {timeout} {words(self._argv)}); exit $?"
+            f'set -m; (printf "%s %s\\n" {self._nonce} "$BASHPID" >&2; printf "%s\\n" {self._nonce}; '
+            f"exec {words(self._argv)}); exit $?"
         )
 
     def _move(self, data: memoryview) -> memoryview:

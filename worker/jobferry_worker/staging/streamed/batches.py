@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LARGE_BYTES: Final = 4 << 20
 #: of a group
 _GROUP_BYTES: Final = 8 << 20
-_GROUP_FILES: Final = 1024
+_GROUP_FILES: Final = 4096
 #: of a batch
 _BATCH_FILES: Final = 20_000
 #: it does not pay to find out whether smaller ones are equal

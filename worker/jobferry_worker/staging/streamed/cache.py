@@ -34,8 +34,8 @@ def ask(far: Far, questions: Iterable[str], reads: int) -> Answer:
     Raises:
         OSError: it could not be asked.
     """
-    text = "".join(f"{question}\n" for question in questions)
-    lines = far.ask("ask", far.cache, stdin=text.encode(), reads=reads).decode().split("\n")
+    each = [question.encode() for question in questions]
+    lines = far.ask("ask", far.cache, each=each, end=b"\n", reads=reads).decode().split("\n")
     if "end" not in lines:
         raise OSError(errno.EIO, "its answer is cut short", far.cache)
     answer = Answer()

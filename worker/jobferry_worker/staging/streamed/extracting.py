@@ -147,15 +147,16 @@ class Extracting:
         if not alike:
             return set()
         reads = sum(file.node.size for file in alike.values())
-        names = _names(alike)
-        answer = self._far.ask("sums", self._layout.base, stdin=names, reads=reads)
+        names = [b"./" + os.fsencode(path) for path in alike]
+        answer = self._far.ask("sums", self._layout.base, each=names, reads=reads)
         sums = dict(_sums(answer))
         return {path for path, file in alike.items() if sums.get(path) == _digest(file.target)}
 
     def _stream(self, files: Mapping[str, Wanted], parts: dict[str, str]) -> tuple[Completed, str]:
         how = SQUEEZED if self._squeezing.pays(self._squeezing.sample) else PLAIN
         options = ["-S"] if any(file.node.is_sparse for file in files.values()) else []
-        words = (self._layout.base, how, *options)
+        size = sum(file.node.size for file in files.values())
+        words = (self._layout.base, how, str(size), *options)
         with self._far.output("give", *words, stdin=_names(files)) as output:
             incoming = _Incoming(output, self._squeezing, self._renew)
             try:

@@ -1,15 +1,13 @@
 """The far side of a stream: its script, what it answers, and what its errors mean.
 
     far = Far(host, root="/scratch/alice")
-    answer = far.ask("sums", "/scratch/alice/5e7-1", stdin=names)
+    answer = far.ask("list", "/scratch/alice/5e7-1", each=[b"d./t0/out"])
 
 `far.sh` tells at its top what it can be asked for.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import errno
 import os
 import re
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.scripts.layout import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from jobferry_common.schedulers.base import Argv, Completed
@@ -30,6 +28,9 @@ _SCRIPT: Final = package.files(__package__).joinpath("far.sh").read_text(encodin
 #: nothing moves for this long: the far side, or the way to it, is gone
 SILENCE: Final = timedelta(minutes=5)
 _LIMIT: Final = timedelta(minutes=10)
+#: verbs that take what they are asked about as words, too; so many bytes of them need no process that feeds them
+_FROM_WORDS: Final = frozenset({"ask", "list"})
+_FEW_BYTES: Final = 32 << 10
 #: to read more than this on the far side is left to a channel of its own: commands do not wait for it
 _MUCH_BYTES: Final = 64 << 20
 _TIMED_OUT: Final = 124
@@ -54,25 +55,32 @@ class Far:
         self.root = root
         self.cache = f"{root}/{HIDDEN}/cache"
 
-    def ask(self, verb: str, *words: str, stdin: bytes, reads: int = 0) -> bytes:
-        """Return what a verb of the script prints; `reads` tells how many bytes it has to read about.
+    def ask(
+        self, verb: str, *words: str, each: Sequence[bytes] = (), end: bytes = b"\0", reads: int = 0
+    ) -> bytes:
+        """Return what a verb of the script prints.
+
+        Args:
+            verb: of the script.
+            *words: what follows it.
+            each: what it is asked about: further words as long as they are few, else its stdin.
+            end: what ends each of them there.
+            reads: how many bytes it has to read, about.
 
         Raises:
             OSError: it failed.
         """
+        stdin = b"".join(one + end for one in each)
+        if verb in _FROM_WORDS and len(stdin) < _FEW_BYTES:
+            words, stdin = (*words, *map(os.fsdecode, each)), b""
         if reads > _MUCH_BYTES:
             with self.output(verb, *words, stdin=stdin) as output:
                 answer = output.read()
                 raise_failure(output.end(), self.root)
                 return answer
-        argv = _argv("coded", verb, *words)
-        done = self.host.run(argv, limit=_LIMIT, stdin=stdin)
+        done = self.host.run(_argv(verb, *words), limit=_LIMIT, stdin=stdin)
         raise_failure(done, self.root)
-        try:
-            return base64.b64decode(done.stdout.strip(), validate=True)
-        except binascii.Error:
-            words_ = f"its answer cannot be read: {done.stdout[:200]!r}"
-            raise OSError(errno.EIO, words_, self.root) from None
+        return done.raw
 
     def feed(self, verb: str, *words: str, chunks: Iterable[bytes]) -> None:
         """Stream to a verb of the script.

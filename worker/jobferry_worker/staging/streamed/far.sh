@@ -1,10 +1,10 @@
 # What runs on a cluster's side of a stream: bash 4.2, GNU tar, coreutils and findutils.
 #
-#     bash -c "$(cat far.sh)" jobferry ask <cache>              which of these are there, and sound?
+#     bash -c "$(cat far.sh)" jobferry ask <cache> <question>…  which of these are there, and sound? Else from stdin
 #     bash -c … jobferry receive <root> <run> <session>         records from stdin: files come, and are placed
-#     bash -c … jobferry list <base>                            what is below these paths?
+#     bash -c … jobferry list <base> <request>…                 what is below these paths? Else from stdin
 #     bash -c … jobferry sums <base>                            checksums of these files
-#     bash -c … jobferry give <base> <z|-> <option>…            these files as a tar, its checksum to stderr
+#     bash -c … jobferry give <base> <z|-> <bytes> <option>…    these files as a tar, its checksum to stderr
 #     bash -c … jobferry clean <root> <run> <days>              a run, its marks, and what nobody used for long
 #
 # A digest is the sha256 of a content; an entry of the cache is named by it: objects/<size>/<digest>[x], packs/<digest>.
@@ -38,11 +38,15 @@ has_openssl() {
     [ "$sum" = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ]
 }
 
-# know_hasher: what makes checksums; to be called before the first one is made, not in a pipeline, which would forget it
-hasher=()
+# know_hasher <bytes>: what makes checksums; to be called before each is made, not in a pipeline, which would forget it.
+# To find out costs a process: a little is left to what is everywhere.
+hasher=(sha256sum --) hashed=0
 know_hasher() {
-    if ((${#hasher[@]})); then return; fi
-    if has_openssl; then hasher=(openssl dgst -sha256 -r); else hasher=(sha256sum --); fi
+    if ((hashed < 0)); then return; fi
+    hashed=$((hashed + $1))
+    if ((hashed < 33554432)); then return; fi
+    hashed=-1
+    if has_openssl; then hasher=(openssl dgst -sha256 -r); fi
 }
 
 # digest: the checksum of stdin, as a part of a pipeline
@@ -55,7 +59,6 @@ declare -A sound
 # check <entry>…: remember which hold what their names say; the others go
 check() {
     local sum path name
-    know_hasher
     while read -r sum path; do
         name=${path##*/}
         if [ "${name%x}" = "$sum" ]; then sound[$path]=1; else rm -f -- "$path"; fi
@@ -70,21 +73,27 @@ sums_of() {
 }
 
 ask() {
-    local kind key first path whole
+    local one key first path whole bytes=0
     local -a wanted=() objects=() slots=() lines=()
     command -v gzip > /dev/null && echo gzip
     cd "$1" 2> /dev/null || { echo end; return; }
-    while read -r kind key; do
-        case $kind in
-            o) if [ -f "objects/$key" ]; then objects+=("$key"); wanted+=("objects/$key"); fi ;;
+    shift
+    (($#)) || { mapfile -t lines && set -- "${lines[@]}"; lines=(); }
+    for one; do
+        key=${one#* }
+        case ${one%% *} in
+            o) if [ -f "objects/$key" ]; then
+                   objects+=("$key"); wanted+=("objects/$key"); bytes=$((bytes + ${key%%/*}))
+               fi ;;
             z) for path in objects/"$key"/*; do echo "z ${path#objects/}"; done ;;
             a) if [ -f "slots/$key" ] && read -r first < "slots/$key"; then
                    slots+=("$key"); lines+=("$first"); read -r -a path <<< "${first#* }"
-                   wanted+=("${path[@]}")
+                   wanted+=("${path[@]}"); bytes=$((bytes + 8388608 * ${#path[@]}))
                fi ;;
         esac
     done
     local at
+    know_hasher "$bytes"
     for ((at = 0; at < ${#wanted[@]}; at += 500)); do check "${wanted[@]:at:500}"; done
     for key in "${objects[@]}"; do [ -n "${sound[objects/$key]}" ] && echo "o $key"; done
     for at in "${!slots[@]}"; do
@@ -116,15 +125,15 @@ settled() {
 # place <pack>: unpacked aside first, so that no file is ever half where jobs look for it. Nothing is removed there when
 # it fails: jobs of the same run may be at work in directories that came before.
 place() {
-    local path there
+    local path there bytes=0
     local -a new=()
     [ -d "$tmp/p" ] || mkdir "$tmp/p" && unpack "$1" "$tmp/p" || return 1
     shopt -s dotglob
     for path in "$tmp/p"/*; do
         there=$base/${path##*/}
-        [ -e "$there" ] || [ -L "$there" ] || new+=("$path")
+        [ -e "$there" ] || [ -L "$there" ] || { new+=("$path"); bytes=$((bytes + ${#path} + 16)); }
         # more may not fit in one command
-        if ((${#new[@]} == 400)); then mv -t "$base" -- "${new[@]}" && new=() || return 1; fi
+        if ((bytes > 120000)); then mv -t "$base" -- "${new[@]}" && new=() bytes=0 || return 1; fi
     done
     if ((${#new[@]})); then mv -t "$base" -- "${new[@]}" || return 1; fi
     new=("$tmp/p"/*)
@@ -160,15 +169,22 @@ pieces() {
     return 1
 }
 
+# Reading a file once more costs less than a copy of it that goes through a pipe. Of larger ones it could take so long
+# that the other side, which hears nothing meanwhile, takes this one for dead.
+AT_ONCE=8589934592
+
 # object <size> <mode> <mtime> <z|-|sparse>: one large file, its digest after it
 object() {
     local part=$tmp/part sum sent suffix=
-    know_hasher
+    know_hasher "$1"
     if [ "$4" = sparse ]; then
         truncate -s "$1" "$part" && pieces "$part" || fail "$part: the stream was cut"
         sum=$(digest < "$part") || exit 1
-    else
+    elif (($1 > AT_ONCE)); then
         sum=$(data "$1" "$4" | tee "$part" | digest) || fail "$part: the stream was cut"
+    else
+        data "$1" "$4" > "$part" || fail "$part: the stream was cut"
+        sum=$(digest < "$part") || exit 1
     fi
     read -r sent
     same "$sum" "$sent" "$part"
@@ -180,7 +196,7 @@ object() {
 # objects <bytes> <z|->: small files, each under the name it has in the cache
 objects() {
     local sum path name
-    know_hasher
+    know_hasher "$1"
     mkdir -p "$tmp/o"
     from "$1" "$2" > "$tmp/o.tar" && unpack "$tmp/o.tar" "$tmp/o" || exit 1
     (cd "$tmp/o" && find . -type f -print0 | xargs -0 -r "${hasher[@]}") > "$tmp/sums" || exit 1
@@ -194,7 +210,7 @@ objects() {
 # pack <bytes> <z|-> <digest>: a tar of a group's small files
 pack() {
     local sum
-    know_hasher
+    know_hasher "$1"
     sum=$(from "$1" "$2" | tee "$tmp/pack" | digest) || fail "$tmp/pack: the stream was cut"
     same "$sum" "$3" "$tmp/pack"
     mv -f "$tmp/pack" "$cache/packs/$3" || exit 1
@@ -238,14 +254,58 @@ receive() {
 # list <base>: paths, each after the letter of what is wanted of it
 #   d(eep): all below; s(hallow): one level; l(ink): what a link leads to, and where that is
 list() {
-    local said
+    local one said= bytes=0
+    local -a deep=() shallow=() links=()
     enter "$1" || { printf 'end\0'; return; }
+    shift
     exec 3>&1
-    said=$(exec xargs -0 -r bash -c "$LOOK" jobferry 2>&1 >&3)
+    if (($#)); then
+        for one; do want "$one"; done
+    else
+        while IFS= read -r -d '' one; do want "$one"; done
+    fi
+    look
     # what is not there (any more) is no fault; a file system that fails is one: it holds more than was seen
     [ -z "$said" ] || said=$(faults "$said")
     [ -z "$said" ] || fail "$said"
     printf 'here\0%s\0end\0' "$PWD"
+}
+
+# want <request>: remembered until there are as many as fit in one command
+want() {
+    case $1 in
+        d*) deep+=("${1#d}") ;;
+        s*) shallow+=("${1#s}") ;;
+        l*) links+=("${1#l}") ;;
+    esac
+    bytes=$((bytes + ${#1} + 16))
+    if ((bytes > 100000)); then look; bytes=0; fi
+}
+
+FORMAT='%s %b %T@ %m %p\0'
+# a directory that may not be entered is told as D: it may hold anything
+SHUT=(-type d "(" ! -readable -o ! -executable ")" -printf "D $FORMAT" -prune -o -printf "%y $FORMAT")
+
+# look: print what there is of all that is wanted, and keep what was said besides
+look() {
+    if ((${#deep[@]})); then
+        printf '# deep\0'
+        said+=$(exec find "${deep[@]}" -name .jobferry -prune -o "${SHUT[@]}" 2>&1 >&3)$'\n'
+    fi
+    if ((${#shallow[@]})); then
+        printf '# shallow\0'
+        said+=$(exec find "${shallow[@]}" -maxdepth 1 -name .jobferry -prune -o "${SHUT[@]}" 2>&1 >&3)$'\n'
+    fi
+    if ((${#links[@]})); then
+        printf '# link\0'
+        said+=$(lead 2>&1 >&3)$'\n'
+    fi
+    said=${said%$'\n'} deep=() shallow=() links=()
+}
+
+lead() {
+    local path
+    for path in "${links[@]}"; do find -L "$path" -maxdepth 0 "${SHUT[@]}" && realpath -z -- "$path"; done
 }
 
 # faults <text>: its lines that tell of one
@@ -271,44 +331,19 @@ enter() {
 FAULTS='Input/output error|Stale file handle|Connection timed out|Transport endpoint is not connected'
 FAULTS="$FAULTS|Remote I/O error|Host is down|No route to host|Cannot allocate memory|Too many open files"
 
-# a directory that may not be entered is told as D: it may hold anything
-LOOK='
-    format="%s %b %T@ %m %p\0"
-    shut=(-type d "(" ! -readable -o ! -executable ")" -printf "D $format" -prune -o -printf "%y $format")
-    deep=() shallow=() links=()
-    for one; do
-        case $one in
-            d*) deep+=("${one#d}") ;;
-            s*) shallow+=("${one#s}") ;;
-            l*) links+=("${one#l}") ;;
-        esac
-    done
-    if ((${#deep[@]})); then
-        printf "# deep\0"
-        find "${deep[@]}" -name .jobferry -prune -o "${shut[@]}"
-    fi
-    if ((${#shallow[@]})); then
-        printf "# shallow\0"
-        find "${shallow[@]}" -maxdepth 1 -name .jobferry -prune -o "${shut[@]}"
-    fi
-    if ((${#links[@]})); then
-        printf "# link\0"
-        for path in "${links[@]}"; do find -L "$path" -maxdepth 0 "${shut[@]}" && realpath -z -- "$path"; done
-    fi'
-
 sums() {
-    know_hasher
+    know_hasher 33554432
     cd "$1" && xargs -0 -r "${hasher[@]}" 2> /dev/null
     echo end
 }
 
-# give <base> <z|-> <option of tar>…: nothing is written here, a full disk must not keep results
+# give <base> <z|-> <bytes> <option of tar>…: nothing is written here, a full disk must not keep results
 give() {
     local how=$2 sum
     local -a codes
     cd "$1" || exit 1
-    shift 2
-    know_hasher
+    know_hasher "$3"
+    shift 3
     coproc digest
     # opened anew: bash keeps the descriptors of a coprocess, and copies of them, from other commands
     exec 7> "/dev/fd/${COPROC[1]}" 8<&"${COPROC[0]}"
@@ -333,14 +368,16 @@ give_tar() {
 clean() {
     local cache=$1/.jobferry/cache ref
     # only directories are opened: files are links to the cache, whose mode is that of every run's copy
-    rm -rf -- "$1/$2" 2> /dev/null || {
+    rm -rf -- "$1/$2" "$cache/refs/$2" 2> /dev/null || {
         find "$1/$2" -type d ! -perm -700 -exec chmod u+rwx {} \; 2> /dev/null
-        rm -rf -- "$1/$2" || exit 1
+        rm -rf -- "$1/$2" "$cache/refs/$2" || exit 1
     }
     cd "$cache" 2> /dev/null || return 0
-    rm -f -- "refs/$2"
-    # one look a day is enough, and one at a time
-    if [ -n "$(find swept -maxdepth 0 -mmin -1440 2> /dev/null)" ]; then return 0; fi
+    # one look a day is enough, and one at a time; what is new holds nothing that is old
+    if [ ! -e swept ] || [ -n "$(exec find swept -maxdepth 0 -mmin -1440)" ]; then
+        [ -e swept ] || : > swept
+        return 0
+    fi
     : > swept
     for ref in refs/*; do
         if [ ! -d "$1/${ref#refs/}" ]; then find "$ref" -mtime +0 -delete; fi
@@ -352,8 +389,5 @@ clean() {
     find objects -mindepth 1 -type d -empty -mmin +1440 -delete
     rm -f .used.$$
 }
-
-# coded <verb> <word>…: its answer as text, whatever names it holds
-coded() { "$@" | base64 -w 0; }
 
 "$@"

@@ -72,7 +72,7 @@ class Streamed:
         """Remove the run's directory and its marks, and what nobody used for long."""
         _must_be_its_own(layout)
         with told("remove", layout.base):
-            self._far.ask("clean", layout.root, layout.run, str(_UNUSED_DAYS), stdin=b"")
+            self._far.ask("clean", layout.root, layout.run, str(_UNUSED_DAYS))
 
     def _trip(self, header: Header, layout: Layout, squeezing: Squeezing) -> Trip:
         return Trip(

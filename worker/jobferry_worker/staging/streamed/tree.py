@@ -121,7 +121,7 @@ class FarTree:
         for how, paths in wanted.items():
             self._asked |= {(how, path) for path in paths}
             self._wanted[how] = set()
-        answer = self._far.ask("list", self._base, stdin=b"".join(_requests(wanted)))
+        answer = self._far.ask("list", self._base, each=list(_requests(wanted)))
         self._read(answer.split(b"\0"), {key(path) for path in wanted.get("shallow", ())})
         return True
 
@@ -168,7 +168,7 @@ def _requests(wanted: dict[str, list[str]]) -> Iterator[bytes]:
     """Return each path after the first letter of what is wanted of it."""
     for how, paths in wanted.items():
         for path in paths:
-            yield how[:1].encode() + b"./" + os.fsencode(path) + b"\0"
+            yield how[:1].encode() + b"./" + os.fsencode(path)
 
 
 def _parsed(record: bytes) -> tuple[str, Node]:
