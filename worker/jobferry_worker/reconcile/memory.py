@@ -34,6 +34,10 @@ _ANY: Final = 1_000_000
 class Memory(MemoryOfOthers):
     """Of one cluster, in one worker process."""
 
+    #: hints that lie in the spool though nobody needs them, and since when (`Pass.steady`)
+    lying: frozenset[str] = frozenset()
+    swept = 0.0
+
     def __init__(self) -> None:
         super().__init__()
         #: of the scheduler's last answer; None before the first. Like `missing` and `ended`, by a clock that nobody
@@ -70,9 +74,6 @@ class Memory(MemoryOfOthers):
         #: where the next round begins among the runs that are to be judged
         self.judged = 0
         self.announced = False
-        #: hints that lie in the spool though nobody needs them, and since when (`Pass.steady`)
-        self.lying: frozenset[str] = frozenset()
-        self.swept = 0.0
         #: what the last full pass left behind
         self.quiet: Quiet | None = None
         self._headers: OrderedDict[RunId, Header] = OrderedDict()

@@ -88,7 +88,13 @@ ask() {
             z) for path in objects/"$key"/*; do echo "z ${path#objects/}"; done ;;
             a) if [ -f "slots/$key" ] && read -r first < "slots/$key"; then
                    slots+=("$key"); lines+=("$first"); read -r -a path <<< "${first#* }"
-                   wanted+=("${path[@]}"); bytes=$((bytes + 8388608 * ${#path[@]}))
+                   wanted+=("${path[@]}")
+                   for key in "${path[@]}"; do
+                       key=${key#objects/}
+                       # a pack is named by no size; it is not large
+                       case $key in packs/*) key=8388608 ;; esac
+                       bytes=$((bytes + ${key%%/*}))
+                   done
                fi ;;
         esac
     done
@@ -211,7 +217,8 @@ objects() {
 pack() {
     local sum
     know_hasher "$1"
-    sum=$(from "$1" "$2" | tee "$tmp/pack" | digest) || fail "$tmp/pack: the stream was cut"
+    from "$1" "$2" > "$tmp/pack" || fail "$tmp/pack: the stream was cut"
+    sum=$(digest < "$tmp/pack") || exit 1
     same "$sum" "$3" "$tmp/pack"
     mv -f "$tmp/pack" "$cache/packs/$3" || exit 1
     later place "$cache/packs/$3"
