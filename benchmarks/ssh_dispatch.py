@@ -88,10 +88,10 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"processes below sshd for each of {_MANY * jobs:,} jobs",
             goal=Goal(bound=0.1, unit=""),
             values=log.of("processes below sshd, a job"),
-            why="A trace of a run showed some 130 of them before the first result: two shells, the files of the "
-            "tasks, the scripts. Each round of results takes 19, each look at the queue 4, each removal of "
-            "hints 1. Since the rounds have rests between them, one run of 1,000 jobs took 0.30 at a load "
-            "average of 34, where each run takes longer and so has more rounds. Threads count as well.",
+            why="A trace of a run showed some 60 of them before the first result: two shells, the files of the "
+            "tasks, the scripts. Each round of results takes 8, each look at the queue 3, each removal of "
+            "hints 1. Rounds and looks have rests between them: a run that takes longer has more of them. "
+            "Threads count as well.",
         ),
         Figure(
             name="logins of a whole run",
