@@ -88,7 +88,7 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"processes below sshd for each of {_MANY * jobs:,} jobs",
             goal=Goal(bound=0.1, unit=""),
             values=log.of("processes below sshd, a job"),
-            why="A trace of a run showed some 60 of them before the first result: two shells, the files of the "
+            why="A trace of a run showed some 45 of them before the first result: two shells, the files of the "
             "tasks, the scripts. Each round of results takes 8, each look at the queue 3, each removal of "
             "hints 1. Rounds and looks have rests between them: a run that takes longer has more of them. "
             "Threads count as well.",

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from subprocess import CalledProcessError, run
@@ -215,6 +216,28 @@ def test_modes_and_the_mask_of_the_user_are_kept(host: Host, tmp_path: Path) -> 
         assert (tmp_path / str(mode)).stat().st_uid == os.geteuid()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"%s%d\\n\\0", b"-n", bytes(range(256)) * 16, b"'\"$(x)`\n\0"]
+)
+def test_one_small_file_arrives_as_it_is(host: Host, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "new" / "-one ' file"
+    mask = int(host.run(("sh", "-c", "umask"), limit=LIMIT).checked(), 8)
+    host.write([NewFile(path=str(path), content=content)])
+    assert path.read_bytes() == content
+    assert path.stat().st_mode & 0o7777 == 0o644 & ~mask
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_directory_that_cannot_be_written_keeps_the_later_ones_as_they_are(
+    host: Host, tmp_path: Path
+) -> None:
+    (tmp_path / "one" / "file").mkdir(parents=True)
+    paths = [tmp_path / name / "file" for name in ("one", "two")]
+    with pytest.raises(StagingError):
+        host.write([NewFile(path=str(path), content=b"x") for path in paths])
+    assert not paths[1].exists()
+
+
 def test_of_two_files_of_one_name_the_last_is_written_and_the_first_created(
     host: Host, tmp_path: Path
 ) -> None:
@@ -271,6 +294,17 @@ def test_a_full_disk_is_told_with_path_and_next_step(
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC
     assert host.names(str(full_disk)) == []
+
+
+def test_a_small_file_finds_no_room_either(host: Host, full_disk: Path) -> None:
+    fill, file = full_disk / "fill", full_disk / "file"
+    with suppress(OSError), fill.open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+    with pytest.raises(StagingError, match="No space left on device") as caught:
+        host.write([NewFile(path=str(file), content=b"x" * 4096)])
+    assert str(full_disk) in str(caught.value)
+    assert host.names(str(full_disk)) == ["fill"]
 
 
 def test_a_file_system_that_is_read_only_is_told(host: Host, full_disk: Path) -> None:
