@@ -24,6 +24,7 @@ JobferryError                      exit code 1
 │       └── DamagedObject          an object is not what its name says
 └── SchedulerError
     ├── CommandFailed              a command exited non-zero
+    │   └── CannotRun              there is no such command, or it may not be run
     ├── UnreadableOutput           a command answered, and we cannot read the answer
     ├── SubmitRefused              wrong for ever: the scheduler will never take this job
     ├── SubmitBusy                 not now: a limit was reached or the scheduler is busy
@@ -179,6 +180,28 @@ class CommandFailed(SchedulerError):  # noqa: N818
         self.argv = tuple(argv)
         self.status = exit_code
         self.stderr = stderr
+
+
+class CannotRun(CommandFailed):
+    """There is no such command, or it may not be run: nothing was done."""
+
+    #: exit codes of a shell, and of our own hosts
+    CODES: ClassVar[frozenset[int]] = frozenset({126, 127})
+
+    def __init__(self, argv: Sequence[str], exit_code: int, stderr: str) -> None:
+        super().__init__(argv, exit_code, stderr)
+        lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+        words = "; ".join(lines) or f"{argv[0]}: {exit_code}"
+        self.args = (
+            f"a command of the batch system cannot be run ({words}): install it, or correct "
+            "PATH where the cluster's worker starts (over ssh: what the login has); work goes on by itself then",
+        )
+
+
+def command_failed(argv: Sequence[str], exit_code: int, stderr: str) -> CommandFailed:
+    """Return what a command that exited non-zero is to be told as."""
+    kind = CannotRun if exit_code in CannotRun.CODES else CommandFailed
+    return kind(argv, exit_code, stderr)
 
 
 class UnreadableOutput(SchedulerError):  # noqa: N818

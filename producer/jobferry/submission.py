@@ -10,7 +10,6 @@ It holds the words of the user and nothing else. `model()` checks them all at on
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import posixpath
@@ -319,7 +318,9 @@ class Submission(WithJobs):
 
     async def async_run_submission(self, **arguments: Any) -> dict[str, Any]:
         """Do what `run_submission` does, beside other coroutines."""
-        return await asyncio.to_thread(self.run_submission, **arguments)
+        from asyncio import to_thread
+
+        return await to_thread(self.run_submission, **arguments)
 
     def _print_scripts(self) -> None:
         from jobferry.preview import preview

@@ -17,6 +17,7 @@ from jobferry_common.errors import (
     SubmitRefused,
     SubmitUnknown,
     UnreadableOutput,
+    command_failed,
 )
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.names import ClusterName, SchedulerId, Token
@@ -77,6 +78,8 @@ class FakeScheduler:
                 raise SubmitBusy(done.stderr)
             case 64:
                 raise SubmitRefused(done.stderr)
+            case 127:
+                raise command_failed(done.argv, done.exit_code, done.stderr)
             case _:
                 raise SubmitUnknown(done.stderr)
 
@@ -185,6 +188,8 @@ class FakeHost:
         if argv[0] != "fake":
             return Completed(argv=argv, exit_code=0)  # of the system; nothing hangs on it
         world.commands.append(argv[1])
+        if argv[1] in world.lacking:
+            return Completed(argv=argv, exit_code=127, stderr=f"fake-{argv[1]}: not found\n")
         if argv[1] == "submit":
             return self._submit(argv, limit)
         if argv[1] != "facts" and world.chance(world.chances.outage):

@@ -139,6 +139,8 @@ class World:
         #: the listing is empty, though it says that it is whole
         self.blind = False
         self.asked_in_vain = 0
+        #: commands that are not installed there (any more)
+        self.lacking: set[str] = set()
 
     def clock(self) -> float:
         return self.now

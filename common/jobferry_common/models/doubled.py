@@ -10,10 +10,8 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     Way = tuple[int | str, ...]
 
@@ -39,10 +37,11 @@ def doubled(data: Any, above: Way = ()) -> Iterator[Way]:  # noqa: ANN401
 def like(data: dict[Any, Any], fresh: dict[Any, Any]) -> dict[Any, Any]:
     """Return `fresh` with the note of which keys `data` was given more than once."""
     known = [one.twice for one in (data, fresh) if isinstance(one, _Doubled)]
-    return _noted(fresh, chain.from_iterable(known))
+    return noted(fresh, chain.from_iterable(known))
 
 
-def _noted(data: dict[Any, Any], twice: Iterable[str]) -> dict[Any, Any]:
+def noted(data: dict[Any, Any], twice: Iterable[str]) -> dict[Any, Any]:
+    """Return the data with the note that these of its keys were given more than once."""
     # `_comment` and the like are no keys
     names = tuple(dict.fromkeys(name for name in twice if not name.startswith("_")))
     if not names:
@@ -52,33 +51,12 @@ def _noted(data: dict[Any, Any], twice: Iterable[str]) -> dict[Any, Any]:
     return found
 
 
-def _repeated(keys: Iterable[_Key]) -> list[_Key]:
+def repeated(keys: Iterable[_Key]) -> list[_Key]:
+    """Return the keys that occur more than once."""
     return [key for key, times in Counter(keys).items() if times > 1]
 
 
 def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON: the `object_pairs_hook`."""
     data = dict(pairs)
-    return data if len(data) == len(pairs) else _noted(data, _repeated(key for key, _ in pairs))
-
-
-class Loader(yaml.SafeLoader):
-    """The safe loader of YAML, which sees keys that are given more than once."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:  # noqa: ANN401
-        """Note the keys as they stand in the text."""
-        # here, because what `<<` brings is put among the keys later, and may be overridden
-        node: Any = super().compose_mapping_node(anchor)
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = _repeated((key.tag, key.value) for key in keys if key.value != "<<")
-        node.noted = _noted({}, (name for _, name in twice))
-        return node
-
-    def construct_yaml_map(self, node: Any) -> Generator[dict[Any, Any], None, None]:  # noqa: ANN401
-        """Do what the safe loader does, with the note."""
-        data = node.noted
-        yield data
-        data.update(self.construct_mapping(node))
-
-
-Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_yaml_map)
+    return data if len(data) == len(pairs) else noted(data, repeated(key for key, _ in pairs))

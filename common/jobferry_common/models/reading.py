@@ -15,10 +15,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from jobferry_common.errors import BadInput, Problem
-from jobferry_common.models.doubled import Loader, object_of
+from jobferry_common.models.doubled import object_of
 from jobferry_common.models.referring import Resolver, real_path
 
 if TYPE_CHECKING:
@@ -44,6 +42,10 @@ def parse_json(text: str) -> Any:  # noqa: ANN401
 
 def parse_yaml(text: str) -> Any:  # noqa: ANN401
     """Read YAML; raises `ValueError` with the place of a fault."""
+    import yaml
+
+    from jobferry_common.models.yaml_loader import Loader
+
     try:
         data = yaml.load(text, Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from jobferry_common.errors import CommandFailed
+from jobferry_common.errors import command_failed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ class Completed:
     def checked(self) -> str:
         """Return stdout, or raise `CommandFailed`."""
         if self.exit_code:
-            raise CommandFailed(self.argv, self.exit_code, self.stderr)
+            raise command_failed(self.argv, self.exit_code, self.stderr)
         return self.stdout
 
 
@@ -137,7 +137,7 @@ class Scheduler(Protocol):
         ...
 
     def parse_submit(self, done: Completed) -> SchedulerId:
-        """Read the id; raises SubmitRefused, SubmitBusy or SubmitUnknown."""
+        """Read the id; raises SubmitRefused, SubmitBusy, SubmitUnknown or CannotRun."""
         ...
 
     def element(self, array: SchedulerId, index: int) -> SchedulerId:

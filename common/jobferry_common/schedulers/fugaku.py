@@ -26,7 +26,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import CommandFailed, UnreadableOutput
+from jobferry_common.errors import UnreadableOutput, command_failed
 from jobferry_common.names import SchedulerId
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing
 from jobferry_common.schedulers.elements import compact
@@ -136,7 +136,7 @@ class Fugaku:
         """Read whom we asked, and then blocks about jobs."""
         code, text = _answer(done, cluster)
         if code:
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         return listing_of(text)
 
     def history(self, ids: Collection[SchedulerId], since: datetime) -> Argv:
@@ -149,7 +149,7 @@ class Fugaku:
         code, text = _answer(done, cluster)
         said = [line for line in done.stderr.splitlines() if line.strip()]
         if code and not (said and all(_NOT_FOUND.search(line) for line in said)):
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         return listing_of(text)
 
     def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:

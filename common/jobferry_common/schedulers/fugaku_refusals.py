@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import SubmitBusy, SubmitRefused, SubmitUnknown
+from jobferry_common.errors import CannotRun, SubmitBusy, SubmitRefused, SubmitUnknown
 
 if TYPE_CHECKING:
     from jobferry_common.errors import SchedulerError
@@ -49,16 +49,14 @@ _BUSY_WORDS: Final = re.compile(
     ),
     re.I,
 )
-_CANNOT_RUN, _NOT_FOUND = 126, 127
 
 
 def submit_error(done: Completed) -> SchedulerError:
     """Return what a failed pjsub, or one whose answer cannot be read, is to be told as."""
     text = f"{done.stderr}\n{done.stdout}"
     words = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    if done.exit_code in {_CANNOT_RUN, _NOT_FOUND}:
-        hint = "is this cluster's host one where its commands are installed and on PATH?"
-        return SubmitBusy(f"pjsub cannot be run ({words or done.exit_code}): {hint}")
+    if done.exit_code in CannotRun.CODES:
+        return CannotRun(done.argv, done.exit_code, done.stderr)
     if not _SAID.search(text):
         if done.exit_code == NO_DIRECTORY:
             return SubmitBusy(f"the directory of the run cannot be entered: {words}")

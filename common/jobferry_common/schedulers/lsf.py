@@ -28,7 +28,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import CommandFailed, UnreadableOutput
+from jobferry_common.errors import UnreadableOutput, command_failed
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers import lsf_answers, lsf_scripts
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Seen
@@ -155,7 +155,7 @@ class LSF:
         """Read whom we asked, and lines about jobs; what ended in a way that bjobs did not tell is left to bhist."""
         code, text = self._answer(done, cluster)
         if code and not _NONE.search(done.stderr):
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         return _read(text, lsf_answers.is_told)
 
     def history(self, ids: Collection[SchedulerId], since: datetime) -> Argv:
@@ -166,7 +166,7 @@ class LSF:
         """Read the events of each job; ids that LSF has forgotten are missing."""
         code, text = self._answer(done, cluster)
         if code and not _only_unknown(done.stderr):
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         jobs = lsf_answers.history(text)
         return Listing(jobs=jobs, tokens=_tokens(jobs.values()))
 
@@ -178,7 +178,7 @@ class LSF:
         """Read it as a listing; an end is an end here, even if nothing says how it came."""
         code, text = self._answer(done, cluster)
         if code and not _only_unknown(done.stderr):
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         listing = _read(text, lambda _: True)
         asked = set(_whole(ids))
         unasked = frozenset(key for key in ids if FORM.split(key)[0] not in asked)

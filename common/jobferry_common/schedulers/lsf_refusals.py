@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import SubmitBusy, SubmitRefused, SubmitUnknown
+from jobferry_common.errors import CannotRun, SubmitBusy, SubmitRefused, SubmitUnknown
 
 if TYPE_CHECKING:
     from jobferry_common.errors import SchedulerError
@@ -80,16 +80,15 @@ _BUSY_WORDS: Final = re.compile(
 )
 _REFUSED_WORDS: Final = re.compile(r"not submitted|[Uu]sage:|aborted by e?sub")
 #: `timeout` ended it; not executable, not there; 128 + n: killed by the signal n
-_TIMED_OUT, _CANNOT_RUN, _NOT_FOUND, _KILLED = 124, 126, 127, range(129, 193)
+_TIMED_OUT, _KILLED = 124, range(129, 193)
 
 
 def submit_error(done: Completed, scheduler: str, command: str) -> SchedulerError:
     """Return what a failed submit, or one whose answer cannot be read, is to be told as."""
     text, code = done.stderr.strip(), done.exit_code
     words = "; ".join(line.strip() for line in text.splitlines())
-    if code in {_CANNOT_RUN, _NOT_FOUND}:
-        hint = "is this cluster's host one where its commands are installed and on PATH?"
-        return SubmitBusy(f"{command} cannot be run ({words or code}): {hint}")
+    if code in CannotRun.CODES:
+        return CannotRun(done.argv, code, done.stderr)
     if not code or code < 0 or code == _TIMED_OUT or code in _KILLED:
         return SubmitUnknown(_unanswered(done, words, command))
     if code == NO_DIRECTORY:

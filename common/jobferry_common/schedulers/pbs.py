@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import CommandFailed, UnreadableOutput
+from jobferry_common.errors import UnreadableOutput, command_failed
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
 from jobferry_common.schedulers.elements import compact
@@ -153,7 +153,7 @@ class PBS:
         """Read the server's own description, and then its jobs as JSON or as text."""
         code, text = _answer(done, cluster)
         if code:
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         return self._read(told(text), cluster)
 
     def history(self, ids: Collection[SchedulerId], since: datetime) -> Argv:
@@ -166,7 +166,7 @@ class PBS:
         # where the history was switched off, qstat says so on stderr alone, and exits with 0
         switched_off = not code and not text.strip() and done.stderr.strip()
         if code not in _SOME_UNKNOWN or switched_off:
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         return self._read(told(text), cluster)
 
     def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
@@ -177,7 +177,7 @@ class PBS:
         """Read it as a listing."""
         code, text = _answer(done, cluster)
         if code not in _SOME_UNKNOWN:
-            raise CommandFailed(done.argv, code, done.stderr)
+            raise command_failed(done.argv, code, done.stderr)
         listing = self._read(told(text), cluster)
         asked = set(_whole(ids))
         unasked = frozenset(key for key in ids if FORM.split(key)[0] not in asked)

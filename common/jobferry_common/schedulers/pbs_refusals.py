@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import SubmitBusy, SubmitRefused, SubmitUnknown
+from jobferry_common.errors import CannotRun, SubmitBusy, SubmitRefused, SubmitUnknown
 
 if TYPE_CHECKING:
     from jobferry_common.errors import SchedulerError
@@ -79,16 +79,14 @@ _BUSY_CODES: Final = frozenset(
 _UNKNOWN_CODES: Final = frozenset(number % 256 for number in (15031, 15056))
 #: CONNFULL, ENTLIMCT, ENTLIMRESC, TRYAGAIN, which Torque has for other things
 _BUSY_CODES_OF_PBS: Final = frozenset(number % 256 for number in (15117, 15142, 15143, 15208))
-_CANNOT_RUN, _NOT_FOUND = 126, 127
 
 
 def submit_error(done: Completed, scheduler: str) -> SchedulerError:
     """Return what a failed qsub, or one whose answer cannot be read, is to be told as."""
     text, code = done.stderr.strip(), done.exit_code
     words = "; ".join(line.removeprefix("qsub: ").strip() for line in text.splitlines())
-    if code in {_CANNOT_RUN, _NOT_FOUND}:
-        hint = "is this cluster's host one where its commands are installed and on PATH?"
-        return SubmitBusy(f"qsub cannot be run ({words or code}): {hint}")
+    if code in CannotRun.CODES:
+        return CannotRun(done.argv, code, done.stderr)
     if "qsub:" not in text:
         if code == NO_DIRECTORY:
             return SubmitBusy(f"the directory of the run cannot be entered: {words}")

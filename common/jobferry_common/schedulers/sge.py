@@ -29,7 +29,7 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import CommandFailed, UnreadableOutput
+from jobferry_common.errors import UnreadableOutput, command_failed
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers import sge_commands as commands
 from jobferry_common.schedulers.base import Completed, Facts, Listing, Phase, Seen
@@ -142,7 +142,7 @@ class Sge:
         lines = _answer(done, cluster).splitlines()
         told = [line for line in lines if line.startswith("qacct: ")]
         if told and not any(_NOTHING.search(line) for line in told):
-            raise CommandFailed(done.argv, done.exit_code, "\n".join(told))
+            raise command_failed(done.argv, done.exit_code, "\n".join(told))
         jobs = {seen.id: seen for seen in map(_accounted, lines) if seen}
         bearers = ((seen.token, _FORM.split(key)[0]) for key, seen in jobs.items())
         return Listing(jobs=jobs, tokens=_by_token(bearers))

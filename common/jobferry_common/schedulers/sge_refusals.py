@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import SubmitBusy, SubmitRefused, SubmitUnknown
+from jobferry_common.errors import CannotRun, SubmitBusy, SubmitRefused, SubmitUnknown
 
 if TYPE_CHECKING:
     from jobferry_common.errors import SchedulerError
@@ -66,16 +66,15 @@ _NO_ENVIRONMENT: Final = re.compile(r'parallel environment "?([^"\s]*)"? does no
 _NOISE: Final = re.compile(r"^(?:Unable to run job: |error: |qsub: )|^Exiting\.\s*$", re.M)
 _AGAIN: Final = 25
 #: `timeout` ended it, it cannot be executed or does not exist; 128 + n: killed by the signal n
-_TIMED_OUT, _CANNOT_RUN, _NOT_FOUND, _KILLED = 124, 126, 127, range(129, 193)
+_TIMED_OUT, _KILLED = 124, range(129, 193)
 
 
 def submit_error(done: Completed) -> SchedulerError:
     """Return what a failed qsub, or one whose answer cannot be read, is to be told as."""
     code, text = done.exit_code, done.stderr.strip() or done.stdout.strip()
     words = "; ".join(filter(None, (line.strip() for line in _NOISE.sub("", text).splitlines())))
-    if code in {_CANNOT_RUN, _NOT_FOUND}:
-        hint = "is this cluster's host one where SGE's commands are installed and on PATH?"
-        return SubmitBusy(f"qsub cannot be run ({words or code}): {hint}")
+    if code in CannotRun.CODES:
+        return CannotRun(done.argv, code, done.stderr)
     if not code or code == _TIMED_OUT or code in _KILLED or code < 0:
         return SubmitUnknown(_unanswered(done, words))
     if code == _AGAIN:

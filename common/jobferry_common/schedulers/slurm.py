@@ -261,7 +261,8 @@ def _job_name(name: str) -> str:
 
 
 def _same_cluster(seen: str, cluster: str) -> None:
-    if seen.casefold() != cluster.casefold():  # the accounting writes names in lower case
+    # the accounting writes names in lower case
+    if seen != cluster and seen.casefold() != cluster.casefold():
         msg = (
             f"another Slurm cluster answered: {seen!r}, not {cluster!r}. Check SLURM_CONF and PATH of this "
             "cluster's worker; if the cluster was renamed, restart the worker"
@@ -298,7 +299,7 @@ def _read(lines: Iterator[re.Match[str]]) -> Listing:
         token = _token(line)
         if token and SchedulerId(array) not in (known := tokens.setdefault(token, [])):
             known.append(SchedulerId(array))
-        seen = _seen(key, line)
+        seen = _seen(key, line, token)
         if seen is None:
             members = [f"{array}_{index}" for index in indices(of.strip("[]"))] if of else [key]
             unreadable.update(dict.fromkeys(map(SchedulerId, members), line[2]))
@@ -309,26 +310,26 @@ def _read(lines: Iterator[re.Match[str]]) -> Listing:
     return Listing(jobs=Jobs(single, shared, _FORM), unreadable=unreadable, tokens=tokens)
 
 
-def _seen(key: SchedulerId, line: re.Match[str]) -> Seen | None:
+def _seen(key: SchedulerId, line: re.Match[str], token: Token | None) -> Seen | None:
     """Return what a line says; None when its state is a word that we do not know."""
     if (meaning := meaning_of(line[2])) is None:
         return None
-    reason = _shown(line[5])
-    if meaning.phase is not Phase.ENDED and reason in TURN:
+    code, reason = None, _shown(line[5])
+    if meaning.phase is Phase.ENDED:
+        reason = reason or line[2]
+        # 0 beside another outcome only says that Slurm has no code: the time limit, a failed launch, a cancelled wait
+        code = exit_code(line[3])
+        code = code if code or meaning.outcome is Outcome.SUCCEEDED else None
+    elif reason in TURN:
         reason = ""
-    seen = Seen(
+    return Seen(
         id=key,
         phase=meaning.phase,
         outcome=meaning.outcome,
+        code=code,
         reason=reason,
-        token=_token(line),
+        token=token,
     )
-    if meaning.phase is not Phase.ENDED:
-        return seen
-    code = exit_code(line[3])
-    # 0 beside another outcome only says that Slurm has no code: the time limit, a failed launch, a cancelled wait
-    known = code or meaning.outcome is Outcome.SUCCEEDED
-    return replace(seen, code=code if known else None, reason=reason or line[2])
 
 
 def _token(line: re.Match[str]) -> Token | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import CommandFailed
+from jobferry_common.errors import command_failed
 from jobferry_common.names import SchedulerId
 from jobferry_common.schedulers.elements import Joined, compact
 
@@ -53,7 +53,7 @@ def records(done: Completed, cluster: str) -> Iterator[str]:
         CommandFailed: nobody answered.
     """
     if "ClusterName" not in done.stdout:
-        raise CommandFailed(done.argv, done.exit_code, done.stderr)
+        raise command_failed(done.argv, done.exit_code, done.stderr)
     for found in _RECORD.finditer(done.stdout):
         fields = (found["state"], found["code"], cluster, found["reason"], found["comment"] or "")
         yield "|".join((_id(found), *fields))

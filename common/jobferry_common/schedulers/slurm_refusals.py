@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import SubmitBusy, SubmitRefused, SubmitUnknown
+from jobferry_common.errors import CannotRun, SubmitBusy, SubmitRefused, SubmitUnknown
 
 if TYPE_CHECKING:
     from jobferry_common.errors import SchedulerError
@@ -110,16 +110,15 @@ _PREFIX: Final = re.compile(
     r"^sbatch: (?:error: |fatal: )?(?:Batch job submission failed: )?", re.M
 )
 #: `timeout` ended it, it does not exist or cannot be executed; 128 + n: killed by the signal n
-_TIMED_OUT, _CANNOT_RUN, _NOT_FOUND, _KILLED = 124, 126, 127, range(129, 193)
+_TIMED_OUT, _KILLED = 124, range(129, 193)
 
 
 def submit_error(done: Completed) -> SchedulerError:
     """Return what a failed sbatch, or one whose answer cannot be read, is to be told as."""
     text = done.stderr.strip()
     words = "; ".join(_PREFIX.sub("", text).split("\n")).strip()
-    if done.exit_code in {_CANNOT_RUN, _NOT_FOUND}:
-        hint = "is this cluster's host one where Slurm's commands are installed and on PATH?"
-        return SubmitBusy(f"sbatch cannot be run ({words or done.exit_code}): {hint}")
+    if done.exit_code in CannotRun.CODES:
+        return CannotRun(done.argv, done.exit_code, done.stderr)
     if (
         not done.exit_code
         or done.exit_code == _TIMED_OUT

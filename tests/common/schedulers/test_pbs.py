@@ -6,6 +6,7 @@ import pytest
 
 from jobferry_common.errors import (
     BadInput,
+    CannotRun,
     CommandFailed,
     SubmitBusy,
     SubmitRefused,
@@ -153,7 +154,7 @@ def test_ids_that_were_too_many_were_not_asked() -> None:
         ("qsub: site's own words for a limit", 38, SubmitBusy),
         ("qsub: cannot connect to server pbshost (errno=111)", 111, SubmitBusy),
         ("qsub: Queue is not enabled", 173, SubmitBusy),
-        ("sh: 4: exec: qsub: not found", 127, SubmitBusy),
+        ("sh: 4: exec: qsub: not found", 127, CannotRun),
         ("sh: 2: cd: can't cd to /r", 75, SubmitBusy),
         ("qsub: End of File", 183, SubmitUnknown),
         ("qsub: Batch protocol error", 1, SubmitUnknown),

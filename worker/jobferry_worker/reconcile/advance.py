@@ -181,7 +181,7 @@ def _pass(p: Pass, record: ClusterRecord) -> Report:
         looked, mass = looked or s.look is not None, mass or bool(mass_vanishing(s))
         if not _round(p, s, planned):
             break
-        now = replace(record, paused=record.paused or (_MASS if mass else ""))
+        now = replace(record, paused=record.paused or (_MASS if mass else p.cannot_submit))
         s = with_shared(p, observe(p, now))
     if p.memory.size > _REMEMBERED:
         p.memory.forget_all_but(set(p.ledger.open_runs(p.name)))

@@ -1,5 +1,6 @@
 """A cluster whose passes fail: it rests, is paused with a reason, is probed, and resumes by itself.
 
+It is paused with the first failure where more of them would tell nothing new: a command does not exist there.
 An operator's pause is left alone, and so is an operator's resume: `paused_by` keeps "operator" until a pass goes well.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import HostUnreachable
+from jobferry_common.errors import CannotRun, HostUnreachable
 
 if TYPE_CHECKING:
     from jobferry_common.errors import JobferryError
@@ -42,8 +43,9 @@ def failed(p: Pass, record: ClusterRecord, error: JobferryError, *, began: float
     )
     fields: dict[str, str | float] = {"failures": failures, "probe_at": now + rest}
     waited = isinstance(error, HostUnreachable) and now - began >= _LONG_SECONDS
-    if (waited or failures >= _PATIENCE) and record.paused_by != BY_OPERATOR:
-        fields |= {"paused": str(error) or type(error).__name__, "paused_by": BY_US}
+    is_plain = waited or isinstance(error, CannotRun)
+    if (is_plain or failures >= _PATIENCE) and record.paused_by != BY_OPERATOR:
+        fields |= {"paused": _reason(record, error), "paused_by": BY_US}
     p.ledger.set_cluster(record.name, **fields)
     logger.warning(
         "The pass over %s failed (%d in a row): %s. The next one is in %.0f s.",
@@ -53,10 +55,22 @@ def failed(p: Pass, record: ClusterRecord, error: JobferryError, *, began: float
     return rest
 
 
+def _reason(record: ClusterRecord, error: JobferryError) -> str:
+    where = f"{record.account}: " if isinstance(error, CannotRun) else ""
+    return f"{where}{error}" if str(error) else type(error).__name__
+
+
 def pause(p: Pass, reason: str) -> None:
     """Stop submitting, until a look shows that all is well again."""
     p.ledger.set_cluster(p.name, paused=reason, paused_by=BY_US)
     logger.error("%s is paused: %s", p.name, reason, extra={"action": "pause"})
+
+
+def pause_for(p: Pass, error: CannotRun) -> None:
+    """Stop submitting, because there is nothing to submit with; what is out is looked after all the same."""
+    record = p.ledger.cluster(p.name)
+    if record.paused_by != BY_OPERATOR:
+        pause(p, _reason(record, error))
 
 
 def succeeded(p: Pass, record: ClusterRecord, *, looked: bool, mass: bool) -> None:
@@ -68,7 +82,8 @@ def succeeded(p: Pass, record: ClusterRecord, *, looked: bool, mass: bool) -> No
     if record.failures or record.probe_at:
         fields |= {"failures": 0, "probe_at": 0.0}
     is_well = record.probe_at > 0 or looked or not record.in_flight
-    if record.paused_by == BY_US and is_well and not mass:
+    nothing_to_submit_with = 0 < p.memory.submit_again - now <= p.timings.probe_max_seconds
+    if record.paused_by == BY_US and is_well and not (mass or nothing_to_submit_with):
         fields |= {"paused": "", "paused_by": ""}
         logger.info("%s resumes.", p.name, extra={"action": "resume"})
     elif record.paused_by == BY_OPERATOR and not record.paused and (looked or not record.in_flight):

@@ -44,12 +44,13 @@ class Memory(MemoryOfOthers):
         #: sets (`Pass.steady`): a jump of the time must not use up the patience with a job
         self.answered: float | None = None
         #: when the scheduler is to be asked next, and the present time between two looks
-        self.look_at = 0.0
-        self.interval = 0.0
+        self.look_at = self.interval = 0.0
         self.missing: dict[JobKey, float] = {}
         self.ended: dict[JobKey, float] = {}
         self.told: dict[JobKey, float] = {}
         self.holds: dict[RunId, Hold] = {}
+        #: Unix time until which nothing is submitted, because there is no command to do it with
+        self.submit_again = 0.0
         #: whom to ask next about jobs that are missing: the history, or the queue by their names
         self.history_is_next = True
         #: jobs that left the listing and were then called ended, asked about by name

@@ -74,6 +74,7 @@ class Pass:
     #: clusters that have something to do by what this pass did: a run ended of which they have results
     others: set[ClusterName] = field(default_factory=set)
     trouble: JobferryError | None = None  #: the scheduler could not be asked
+    cannot_submit: str = ""  #: why no job of anybody can be submitted, if so
     #: runs that this pass leaves alone: they made it fail, or were set aside, or a newer jobferry accepted them
     left_alone: set[RunId] = field(default_factory=set)
 

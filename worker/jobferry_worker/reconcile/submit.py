@@ -4,6 +4,7 @@ write files → reserve (pending → submitting, token) → submit command → q
                                                       busy: pending again, a little later
                                                       refused: failed, in the scheduler's words; of a run that
                                                       clusters share, left to the others
+                                                      no such command: pending again, and the cluster is paused
                                                       no answer: stays submitting, is adopted or claimed later
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import (
     BadInput,
+    CannotRun,
     HostUnreachable,
     StagingError,
     SubmitBusy,
@@ -26,7 +28,7 @@ from jobferry_common.names import AttemptKey, SchedulerId, token_of
 from jobferry_common.schedulers.base import Submit
 from jobferry_common.scripts.render import batch_files, header_lines
 from jobferry_common.states import JobState
-from jobferry_worker.reconcile import readback
+from jobferry_worker.reconcile import health, readback
 from jobferry_worker.reconcile.killpoints import kill_here
 from jobferry_worker.reconcile.moves import pending_again
 from jobferry_worker.reconcile.passes import UnreadableRun
@@ -57,6 +59,8 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
         LeaseLost: somebody else holds the cluster.
         HostUnreachable: the machine does not answer.
     """
+    if p.cannot_submit:
+        return
     try:
         if not readback.agrees(p, run):
             return
@@ -150,6 +154,8 @@ def _give(p: Pass, run: RunId, token: Token, jobs: Pending, command: Submit) -> 
         done = p.command(scheduler.submit(command))
         kill_here("after-submit")
         given = scheduler.parse_submit(done)
+    except CannotRun as error:
+        _impossible(p, run, token, jobs, error)
     except SubmitBusy as error:
         p.cluster.budget.complain()
         _busy(p, run, token, jobs, str(error))
@@ -189,9 +195,26 @@ def _given(p: Pass, run: RunId, token: Token, jobs: Pending, given: SchedulerId)
     logger.info("Submitted %s%s as %s.", what, run, given, extra={"action": "submit", "id": given})
 
 
-def _busy(p: Pass, run: RunId, token: Token, jobs: Pending, words: str) -> None:
+def _impossible(p: Pass, run: RunId, token: Token, jobs: Pending, error: CannotRun) -> None:
+    """Nobody's jobs can be submitted: all wait, and one try is made after a while, and then after a longer one."""
+    times = p.timings
+    _busy(p, run, token, jobs, str(error), rest=(times.probe_seconds, times.probe_max_seconds))
+    p.memory.submit_again = p.memory.holds[run].until
+    p.cannot_submit = str(error)
+    health.pause_for(p, error)
+
+
+def _busy(
+    p: Pass,
+    run: RunId,
+    token: Token,
+    jobs: Pending,
+    words: str,
+    rest: tuple[float, float] | None = None,
+) -> None:
     """Not now: the jobs wait on, and the run tries half as many next time."""
-    hold = p.memory.hold(run, p.clock(), least=_REST, most=p.timings.look_seconds, size=len(jobs))
+    least, most = rest or (_REST, p.timings.look_seconds)
+    hold = p.memory.hold(run, p.clock(), least=least, most=most, size=len(jobs))
     shared = p.header(run).is_shared
     # another cluster may have room for them now
     _back(p, run, jobs, due=p.clock() if shared else hold.until, reason=words)
