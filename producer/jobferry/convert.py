@@ -9,14 +9,12 @@ Every older form goes on to load; this is for people who read the files.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import tomli_w
 import yaml
 
+from jobferry.writing import write_whole
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import kinds, reading
 from jobferry_common.models.machine import Machine
@@ -26,7 +24,8 @@ from jobferry_common.models.submission import Submission
 from jobferry_common.models.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from jobferry_common.models.base import Model
 
@@ -116,36 +115,47 @@ class _Conversion:
 
 
 def write(data: dict[str, Any], file: Path) -> Path:
-    """Write plain values as the file's name asks for, whole or not at all.
+    """Write plain values as the file's name asks for, whole or not at all; comments are not among them.
 
     Raises:
-        BadInput: it asks for TOML, or it cannot be written.
+        BadInput: it asks for TOML, which has no null, or it cannot be written.
     """
-    suffix = file.suffix.lower()
-    if suffix == ".toml":
-        what = "TOML is not written; choose a name that ends in .json or .yaml with --output"
-        raise BadInput([Problem(str(file), what)])
-    text = (
-        yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-        if suffix in (".yaml", ".yml")
-        else json.dumps(data, indent=4, ensure_ascii=False) + "\n"
-    )
+    write_text = _WRITERS.get(file.suffix.lower(), _json)
     try:
-        _replace(file, text)
+        write_whole(file, write_text(data).encode())
+    except BadInput as error:
+        raise error.within(str(file)) from None
     except OSError as error:
         raise BadInput([Problem(str(file), f"cannot be written: {error.strerror}")]) from None
     return file
 
 
-def _replace(file: Path, text: str) -> None:
-    target = Path(os.path.realpath(file))
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o600)
-        Path(name).replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=4, ensure_ascii=False) + "\n"
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _toml(data: dict[str, Any]) -> str:
+    empty = ".".join(next(_nulls(data, ()), ()))
+    if empty:
+        what = "is null, which TOML cannot say; leave it out, or choose a name in .json or .yaml with --output"
+        raise BadInput([Problem(empty, what)])
+    return tomli_w.dumps(data)
+
+
+def _nulls(data: Any, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:  # noqa: ANN401
+    inner = data.items() if isinstance(data, dict) else ()
+    for step, value in enumerate(data) if isinstance(data, list) else inner:
+        if value is None:
+            yield (*above, str(step))
+        yield from _nulls(value, (*above, str(step)))
+
+
+_WRITERS: Final[Mapping[str, Callable[[dict[str, Any]], str]]] = {
+    ".toml": _toml,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+}

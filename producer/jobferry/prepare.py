@@ -249,7 +249,7 @@ def _target(
     if submission.machine is not None:
         return _inline(submission.machine, directory, keep)
     names = [ClusterName(name) for name in names_of(submission.cluster)]
-    known = [clusters[name] for name in (clusters if names == [ANY] else names) if name in clusters]
+    known = _known(submission, clusters)
     all_known = len(known) == len(names) and names != [ANY]
     root = _local_root(submission, known)
     types = {profile.batch_type for profile in known}
@@ -263,6 +263,29 @@ def _target(
         retry_count=max((one.retry_count for one in known), default=Policy().retry_count),
         batch_type=types.pop() if len(types) == 1 and all_known else None,
     )
+
+
+def work_base_of(
+    submission: Submission, directory: str, clusters: Mapping[str, ClusterProfile]
+) -> str:
+    """Return the directory of the tasks; whether it exists is another question.
+
+    Raises:
+        BadInput: the clusters do not agree on it.
+    """
+    if submission.machine is not None:
+        root = submission.machine.local_root or "."
+    else:
+        root = _local_root(submission, _known(submission, clusters))
+    parts = (os.path.expanduser(part) for part in (root, submission.work_base))  # noqa: PTH111
+    return real(os.path.join(directory, *parts))  # noqa: PTH118
+
+
+def _known(
+    submission: Submission, clusters: Mapping[str, ClusterProfile]
+) -> Sequence[ClusterProfile]:
+    names = [ClusterName(name) for name in names_of(submission.cluster)]
+    return [clusters[name] for name in (clusters if names == [ANY] else names) if name in clusters]
 
 
 def _local_root(submission: Submission, known: Sequence[ClusterProfile]) -> str:

@@ -3,17 +3,21 @@
     submission = load_script("fit.py")
     [task.command for task in submission.task_list]       ['python ../fit.py', 'python ../fit.py']
 
-The script itself is a common file: it has to lie below the work base.
+The script itself is a common file. One that does not lie below the work base is copied there, as `script_<digest>.py`:
+that is where the tasks find it, and equal scripts are one file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from jobferry.prepare import work_base_of
 from jobferry.submission import Submission
+from jobferry.writing import write_whole
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.globbing import is_pattern, matches
 from jobferry_common.models.script import read_script
@@ -22,25 +26,38 @@ from jobferry_common.models.task import Task
 from jobferry_common.scripts.quoting import word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from jobferry_common.models.script import Script, ScriptTask
+    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_common.models.script import ScriptTask
+
+#: of the digest in the name of a copy
+_DIGITS: Final = 12
 
 
-def load_script(path: str | Path, *, allow_ref: bool = False) -> Submission:
+def load_script(
+    path: str | Path,
+    *,
+    allow_ref: bool = False,
+    clusters: Mapping[str, ClusterProfile] | None = None,
+    made: list[Path] | None = None,
+) -> Submission:
     """Return the submission that a script describes in its metadata.
 
     Args:
         path: the script.
         allow_ref: resolve `{"$ref": "machine.toml"}`, of files below the script's directory.
+        clusters: the profiles that are known here; None reads the settings if a cluster is named.
+        made: takes the copy of the script, if one had to be made.
 
     Raises:
         BadInput: with every fault.
     """
     file = Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises
     script = read_script(file, allow_ref=allow_ref)
-    base = _base(script)
-    name = _below(file, base)
+    known = _profiles() if clusters is None and script.machine is None else clusters or {}
+    base = work_base_of(script, os.getcwd(), known)  # noqa: PTH109
+    name = _below(file, base) or _copied(file, base, made if made is not None else [])
     tasks = [
         _task(task, where, name)
         for number, task in enumerate(script.task_list)
@@ -51,24 +68,38 @@ def load_script(path: str | Path, *, allow_ref: bool = False) -> Submission:
     return Submission(**{**fields, "task_list": tasks, "forward_common_files": common})
 
 
-def _base(script: Script) -> str:
-    """Return the directory of the tasks; without a machine that of the settings counts, as it does for files."""
-    root = script.machine.local_root if script.machine else None
-    parts = (os.path.expanduser(part) for part in (root or ".", script.work_base))  # noqa: PTH111
-    return os.path.realpath(os.path.join(*parts))  # noqa: PTH118
+def _profiles() -> Mapping[str, ClusterProfile]:
+    from jobferry_common.settings import load_settings
+
+    return load_settings().clusters
 
 
 def _below(file: Path, base: str) -> str:
-    """Return the script's path relative to the work base.
+    """Return the script's path relative to the work base; empty where it lies elsewhere."""
+    name = os.path.relpath(file.parent.resolve() / file.name, base)
+    return "" if Path(name).parts[:1] == (os.pardir,) else name
+
+
+def _copied(file: Path, base: str, made: list[Path]) -> str:
+    """Copy the script into the work base; return its name there.
 
     Raises:
-        BadInput: it does not lie there, so that it could not travel with the tasks.
+        BadInput: it cannot be read, or nothing can be written there.
     """
-    name = os.path.relpath(file.parent.resolve() / file.name, base)
-    if Path(name).parts[:1] != (os.pardir,):
-        return name
-    what = f"lies outside of its work base {base}; expected it below, or a work_base above it"
-    raise BadInput([Problem(str(file), what)])
+    try:
+        content = file.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
+        copy = Path(base, f"script_{digest}{file.suffix}")
+        if not (copy.is_file() and copy.read_bytes() == content):
+            write_whole(copy, content, mode=0o644)
+            made.append(copy)
+    except OSError as error:
+        what = (
+            f"lies outside of its work base {base}, and cannot be copied there ({error.strerror}); expected it below, "
+            "or a directory that you may write"
+        )
+        raise BadInput([Problem(str(file), what)]) from None
+    return copy.name
 
 
 def _directories(base: str, task: ScriptTask, where: str) -> list[str]:

@@ -24,6 +24,17 @@ OLD = {
     },
     "resources": {"group_size": 2, "kwargs": {"sge_pe_name": "smp"}, "batch_type": "sge"},
 }
+OLD_TOML = """
+[batch]
+batch_type = "sge"
+context_type = "localcontext"
+local_root = "./"
+remote_root = "./tmp"
+[resources]
+group_size = 2
+[resources.kwargs]
+sge_pe_name = "smp"
+"""
 CHANGES = {
     "batch → machine",
     "machine.batch_type: 'sge' → 'SGE'",
@@ -81,13 +92,22 @@ def test_what_is_wrong_in_itself_is_told_and_nothing_written(tmp_path: Path) -> 
         converted(file)
 
 
-def test_toml_is_read_and_not_written(tmp_path: Path) -> None:
+def test_toml_is_written_where_toml_is_given(tmp_path: Path) -> None:
     file = tmp_path / "machine.toml"
-    file.write_text('batch_type = "shell"\ncontext_type = "lazylocal"\nlocal_root = "."\n')
+    file.write_text(OLD_TOML)
+    before = Machine.load_from_file(file)
     data, changes = converted(file)
-    assert len(changes) == 2
-    with pytest.raises(BadInput, match="--output"):
+    assert changes
+    write(data, file)
+    after = Machine.load_from_toml(file)
+    assert (after, after.resources) == (before, before.resources)
+    assert converted(file)[1] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["machine.toml"]
+
+
+def test_what_toml_cannot_say_is_told_by_its_place(tmp_path: Path) -> None:
+    data = {"task_list": [{"command": "true", "errlog": None}]}
+    file = tmp_path / "task.toml"
+    with pytest.raises(BadInput, match=r"task_list\.0\.errlog: is null, which TOML cannot say"):
         write(data, file)
-    write(data, tmp_path / "machine.json")
-    assert Machine.load_from_json(tmp_path / "machine.json") == Machine.load_from_toml(file)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["machine.json", "machine.toml"]
+    assert not file.exists()

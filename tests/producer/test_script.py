@@ -8,6 +8,7 @@ import pytest
 
 from jobferry import BadInput
 from jobferry.script import load_script
+from jobferry_common.models.cluster import ClusterProfile
 from tests.common.models.test_script import TABLE, script
 
 if TYPE_CHECKING:
@@ -44,9 +45,53 @@ def test_the_name_of_a_script_is_one_word(folder: Path) -> None:
     assert "uv run 'it'\\''s; rm.py'" in commands
 
 
-def test_a_script_outside_of_the_work_base_is_refused(folder: Path) -> None:
-    with pytest.raises(BadInput, match="lies outside of its work base"):
-        load_script(script(folder, TABLE))
+def test_a_script_outside_of_its_work_base_is_copied_there(folder: Path) -> None:
+    made: list[Path] = []
+    file = script(folder, TABLE)
+    submission = load_script(file, made=made)
+    [copy] = made
+    assert copy.parent == folder / "work"
+    assert copy.read_bytes() == file.read_bytes()
+    assert submission.forward_common_files == ["graph.pb", copy.name]
+    assert {f"python ../{copy.name}", f"uv run {copy.name}"} == {
+        task.command for task in submission.task_list
+    }
+    assert submission.prepare().header.tasks == 3
+    again: list[Path] = []
+    assert load_script(file, made=again).submission_hash == submission.submission_hash
+    assert again == []
+
+
+def test_a_copy_that_somebody_changed_is_made_anew(folder: Path) -> None:
+    made: list[Path] = []
+    file = script(folder, TABLE)
+    load_script(file, made=made)
+    made[0].write_text("something else")
+    load_script(file)
+    assert made[0].read_bytes() == file.read_bytes()
+
+
+def test_a_work_base_that_does_not_take_the_script_is_told(folder: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be copied there") as caught:
+        load_script(script(folder, TABLE.replace('work_base = "work"', 'work_base = "nowhere"')))
+    assert "script.py" in str(caught.value)
+
+
+def test_the_work_base_is_below_the_named_clusters_local_root(folder: Path) -> None:
+    (folder / "elsewhere/work/case9").mkdir(parents=True)
+    (folder / "elsewhere/work/case.txt").touch()
+    profile = ClusterProfile.load_from_dict(
+        {
+            "batch_type": "Shell",
+            "context_type": "LazyLocal",
+            "local_root": str(folder / "elsewhere"),
+        }
+    )
+    head, _, rest = TABLE.partition("[tool.jobferry.machine]\n")
+    table = f'{head}cluster = "here"\n{rest[rest.index("[tool.jobferry.resources]") :]}'
+    submission = load_script(script(folder / "elsewhere/work", table), clusters={"here": profile})
+    assert [task.task_work_path for task in submission.task_list] == ["case9", "./"]
+    assert submission.forward_common_files == ["graph.pb", "script.py"]
 
 
 def test_a_pattern_that_means_nothing_is_told(folder: Path) -> None:

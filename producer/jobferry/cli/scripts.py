@@ -45,10 +45,17 @@ def run(
     from jobferry.cli.submit import carry_out
     from jobferry.script import load_script
 
-    submission = load_script(script, allow_ref=allow_ref)
+    made: list[Path] = []
+    submission = load_script(script, allow_ref=allow_ref, made=made)
     if no_clean:
         submission.clean = False
-    carry_out(submission, dry_run=dry_run, wait=not exit_on_submit, json=json)
+    for copy in made if not dry_run else ():
+        note(f"the script lies outside of its work base: copied to {copy}")
+    try:
+        carry_out(submission, dry_run=dry_run, wait=not exit_on_submit, json=json)
+    finally:
+        for copy in made if dry_run else ():
+            copy.unlink(missing_ok=True)
 
 
 def schema(

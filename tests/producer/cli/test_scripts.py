@@ -41,6 +41,26 @@ def test_a_dry_run_of_a_script_submits_nothing(work: Path, client: Client, jobfe
     assert client.redis.keys("*") == []
 
 
+def test_a_script_elsewhere_is_copied_and_a_dry_run_leaves_no_copy(
+    work: Path, client: Client, jobferry: Run
+) -> None:
+    (work / "work/graph.pb").touch()
+    (work / "work/in").touch()
+    file = script(work, TABLE.replace("case*", "a"))
+    before = sorted(work.rglob("*"))
+    done = jobferry("run", str(file), "--dry-run")
+    assert "python ../script_" in done.out
+    assert sorted(work.rglob("*")) == before
+    done = jobferry("run", str(file), "--exit-on-submit")
+    assert done.code == 0, done.err
+    [copy] = (work / "work").glob("script_*.py")
+    assert str(copy) in done.err
+    assert client.ledger.header(client.ledger.runs()[0].id).forward_common == (
+        "graph.pb",
+        copy.name,
+    )
+
+
 def test_references_of_a_script_are_off_by_default(work: Path, jobferry: Run) -> None:
     table = TABLE.replace('batch_type = "Shell"', '"$ref" = "m.json"')
     (work / "work/m.json").write_text('{"batch_type": "Shell"}')
