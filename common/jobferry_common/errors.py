@@ -194,7 +194,8 @@ class CannotRun(CommandFailed):
         words = "; ".join(lines) or f"{argv[0]}: {exit_code}"
         self.args = (
             f"a command of the batch system cannot be run ({words}): install it, or correct "
-            "PATH where the cluster's worker starts (over ssh: what the login has); work goes on by itself then",
+            "PATH where the cluster's worker starts (over ssh: what login and execute_command bring); work goes on by "
+            "itself then",
         )
 
 

@@ -47,15 +47,14 @@ class ClusterProfile(Target):
 
     max_running_jobs: Positive | None = None  #: Shell: the CPUs if None; else no limit of ours
     max_queued_jobs: Positive | None = None  #: jobs at the scheduler at once
-    claim_ahead: Positive | None = (
-        None  #: jobs that wait here of work that clusters share; None: as many as run, at least 16
-    )
+    #: jobs that wait here of work that clusters share; None: as many as run, at least 16
+    claim_ahead: Positive | None = None
     max_array: Positive | None = None  #: elements of an array; None: the scheduler's own limit
     login_shell: StrictBool = True  #: False for Shell unless it is set
     requeue: StrictBool = False  #: True: the scheduler may start a job again by itself
     commands_per_second: StrictFloat = Field(default=5.0, gt=0)  #: of the account, all together
     retry_count: Count = 3  #: of submissions that name the cluster
-    tags: tuple[StrictStr, ...] = ()
+    tags: tuple[StrictStr, ...] = ()  #: what a submission may require
 
     @classmethod
     def label(cls) -> str:

@@ -77,18 +77,21 @@ class SshProfile(RemoteProfile):
     """Of SSH. What is left out is as ~/.ssh/config has it, else as OpenSSH would have it."""
 
     hostname: Text = Field(description="the name or address of the login node, or its alias")
-    username: Text | None = None
+    username: Text | None = None  #: of the login
+    #: better a reference, such as "keyring:hpc/alice" or "env:NAME"; a key with an agent needs none
     password: Secret | None = None
-    port: StrictInt | None = Field(default=None, ge=1, le=65535)
-    key_filename: Text | None = None
-    passphrase: Secret | None = None
+    port: StrictInt | None = Field(default=None, ge=1, le=65535)  #: of sshd there; null: 22
+    key_filename: Text | None = None  #: a private key; "~" is the home of whom the worker runs as
+    passphrase: Secret | None = None  #: of the private key, or a reference to it
     timeout: PositiveFloat | None = None  #: seconds until an attempt to connect counts as failed
     totp_secret: Secret | None = None  #: in base32, as the site shows it beside its QR code
-    tar_compress: StrictBool = True
-    look_for_keys: StrictBool = True
+    tar_compress: StrictBool = True  #: whether what travels is compressed
+    look_for_keys: StrictBool = True  #: whether the keys in ~/.ssh and of the agent are tried
+    #: run first in each shell there, such as "module load slurm"
     execute_command: Text | None = None
+    #: a command of this machine whose input and output lead to sshd there
     proxy_command: Text | None = None
-    archive_chunk_size: Count = 0
+    archive_chunk_size: Count = 0  #: is not needed: files travel in one stream
     #: of a host that known_hosts does not know; a changed key is never accepted
     host_key_policy: Literal["strict", "accept-new"] | None = None
     #: how runs get common files from the account's cache; links cost nothing, a copy is a run's own

@@ -59,24 +59,24 @@ class Kwargs(Model):
 class Resources(Model):
     """The resources of each job."""
 
-    number_node: Positive = 1
-    cpu_per_node: Positive = 1
-    gpu_per_node: Count = 0
+    number_node: Positive = 1  #: nodes of a job
+    cpu_per_node: Positive = 1  #: cores on each node
+    gpu_per_node: Count = 0  #: GPUs on each node
     queue_name: Text = ""  #: "": the scheduler's default
-    #: tasks of a job; 0: all tasks in one job
     group_size: Count = Field(description="the number of tasks in a job; 0: all in one")
     custom_flags: Texts = ()  #: more lines of the script's header
-    strategy: Strategy = Strategy()
+    strategy: Strategy = Strategy()  #: how tasks share a job, and when it counts as done
     para_deg: Positive = 1  #: tasks of a job that run at once
-    source_list: Texts = ()
-    module_purge: StrictBool = False
-    module_unload_list: Texts = ()
-    module_list: Texts = ()
+    source_list: Texts = ()  #: files that the script sources, each with its arguments
+    module_purge: StrictBool = False  #: whether `module purge` comes first
+    module_unload_list: Texts = ()  #: modules that are unloaded
+    module_list: Texts = ()  #: modules that are loaded
+    #: exported variables; a list: one export an item
     envs: Environment = Field(default_factory=dict)
-    prepend_script: Texts = ()
-    append_script: Texts = ()
+    prepend_script: Texts = ()  #: lines of shell before the tasks
+    append_script: Texts = ()  #: lines of shell behind the tasks
     wait_time: Seconds = 0.0  #: between two submits
-    kwargs: Kwargs = Kwargs()
+    kwargs: Kwargs = Kwargs()  #: what only some batch types know
     batch_type: StrictStr | None = None  #: the machine's counts
     # What DPDispatcher lacks; a scheduler that cannot say it refuses it by name.
     ntasks_per_node: Positive | None = None  #: MPI ranks; None: cpu_per_node / cpus_per_task

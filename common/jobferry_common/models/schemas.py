@@ -15,7 +15,9 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import kinds
+from jobferry_common.models.base import Model
 from jobferry_common.models.cluster import ClusterProfile
+from jobferry_common.models.described import descriptions
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.profiles import PROFILES
 from jobferry_common.models.resources import Kwargs, Resources
@@ -24,9 +26,7 @@ from jobferry_common.models.submission import Submission
 from jobferry_common.models.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobferry_common.models.base import Model
+    from collections.abc import Iterator, Mapping
 
 KINDS: Final[Mapping[str, type[Model]]] = MappingProxyType(
     {
@@ -75,9 +75,23 @@ def _open(schema: dict[str, Any]) -> dict[str, Any]:
         definitions.setdefault(model.__name__, model.model_json_schema())
     named = {schema["title"]: schema, **definitions}
     aliases = {model.__name__: model.aliases for model in _WITH_ALIASES}
+    models = {model.__name__: model for model in _every(Model)}
     for name, one in named.items():
+        _describe(one, models[name])
         _allow(one, aliases.get(name, {}))
     return {**schema, "$defs": definitions}
+
+
+def _every(model: type[Model]) -> Iterator[type[Model]]:
+    yield model
+    for kind in model.__subclasses__():
+        yield from _every(kind)
+
+
+def _describe(schema: dict[str, Any], model: type[Model]) -> None:
+    properties = schema.get("properties", {})
+    for name, said in descriptions(model).items():
+        properties[name].setdefault("description", said)
 
 
 def _allow(schema: dict[str, Any], aliases: Mapping[str, str]) -> None:
@@ -88,7 +102,8 @@ def _allow(schema: dict[str, Any], aliases: Mapping[str, str]) -> None:
     if "remote_profile" in properties:
         profiles = sorted({model.__name__ for model in PROFILES.values()})
         references = [{"$ref": f"#/$defs/{name}"} for name in profiles]
-        properties["remote_profile"] = {"anyOf": references}
+        said = properties["remote_profile"]["description"]
+        properties["remote_profile"] = {"anyOf": references, "description": said}
     for old, name in aliases.items():
         if name in properties:
             properties[old] = properties[name]

@@ -49,7 +49,7 @@ else:
 class Script(Submission):
     """The table of a script: a submission whose tasks all run the script."""
 
-    work_base: Text = "./"
+    work_base: Text = "./"  #: the directory of the tasks, below local_root
     task_list: Tasks = Field(description="a list of tasks")
 
 

@@ -37,14 +37,13 @@ class Submission(Model):
     aliases: ClassVar[Mapping[str, str]] = {"batch": "machine"}
 
     work_base: Text = Field(description="the directory of the tasks, below local_root")
-    machine: Machine | None = None
+    machine: Machine | None = None  #: where it runs; else `cluster` says so
     resources: Resources = Field(description='an object such as {"group_size": 1}')
     forward_common_files: RelativePaths = ()  #: files, directories or globs for all tasks
     backward_common_files: RelativePaths = ()  #: files, directories or globs that come back
     task_list: Tasks = Field(description="a list of tasks")
-    previous_submission_hash: StrictStr | None = (
-        None  #: DPDispatcher's; runs are resumed by themselves
-    )
+    #: DPDispatcher's; runs are resumed by themselves
+    previous_submission_hash: StrictStr | None = None
     continue_on_failure: StrictBool = False  #: True: a failed task does not end the rest
     cluster: Clusters | None = None  #: instead of a machine: a name, a list of names, or "any"
     placement: Placement = FAIR  #: which of several clusters is liked better

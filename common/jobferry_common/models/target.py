@@ -24,7 +24,7 @@ class Target(Model):
     context_type: StrictStr = Field(description=f"one of {', '.join(kinds.CONTEXTS)}")
     local_root: Text | None = None  #: the producer's directory; None: the working directory
     remote_root: Text | None = None  #: where runs get their directories; not for LazyLocal
-    remote_profile: SerializeAsAny[RemoteProfile] = RemoteProfile()
+    remote_profile: SerializeAsAny[RemoteProfile] = RemoteProfile()  #: what the context needs
 
     @field_validator("batch_type")
     @classmethod

@@ -9,6 +9,8 @@ from typing import Any, Final
 import pytest
 
 from jobferry_common.errors import BadInput
+from jobferry_common.models.kinds import LATER_CONTEXTS
+from jobferry_common.models.profiles import PROFILES
 from jobferry_common.models.schemas import KINDS, schema_of
 
 PUBLISHED: Final = Path(__file__).parents[3] / "docs/schema"
@@ -60,3 +62,31 @@ def test_an_unknown_kind_is_answered_with_the_near_one() -> None:
 def test_a_file_may_say_where_its_schema_is() -> None:
     plain = {"$schema": "docs/schema/resources.json", "group_size": 3}
     assert KINDS["resources"].load_from_dict(plain).serialize()["group_size"] == 3
+
+
+def undescribed(schema: Any) -> list[str]:
+    if isinstance(schema, list):
+        return [name for item in schema for name in undescribed(item)]
+    if not isinstance(schema, dict):
+        return []
+    found = [
+        f"{schema['title']}.{name}"
+        for name, field in schema.get("properties", {}).items()
+        if "title" in schema and not field.get("description")
+    ]
+    return found + [name for item in schema.values() for name in undescribed(item)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_described(kind: str) -> None:
+    """The words are those of the `#:` beside the field, or of its `Field(description=…)`."""
+    later = tuple(PROFILES[name].__name__ for name in LATER_CONTEXTS if name in PROFILES)
+    unfinished = {name for name in later if name != "RemoteProfile"}
+    found = [name for name in undescribed(schema_of(kind)) if name.split(".")[0] not in unfinished]
+    assert found == []
+
+
+def test_words_behind_a_field_and_above_it_are_found() -> None:
+    properties = schema_of("machine")["$defs"]["SshProfile"]["properties"]
+    assert properties["common_files"]["description"].startswith("how runs get common files from")
+    assert properties["username"]["description"] == "of the login"
