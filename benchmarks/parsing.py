@@ -1,7 +1,9 @@
 """One bulk answer of 50,000 jobs, read by the module of its batch system. No command is run.
 
+Slurm's and LSF's have a line a job, of a token of its own. LSF's is `bjobs -w` and, where LSF has it, `bjobs -o`.
 PBS's is `qstat -f -F json` and, where that does not exist, `qstat -f`: about 1.7 kB a job, as OpenPBS 23.06 wrote it.
-SGE's is `qstat -xml`, as 8.1.9 wrote it, each job in an entry of its own.
+SGE's is `qstat -xml`, as 8.1.9 wrote it, each job in an entry of its own. The seconds are the processor's; beside them
+stands what a clock on the wall shows.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def measure(rounds: int, size: int) -> Section:
     for what, (batch_type, answer, _) in _ANSWERS.items():
         done = answer(jobs)
         for _ in range(rounds):
-            log.note(what, _seconds(batch_type, done, jobs), "s")
+            spent, elapsed = _seconds(batch_type, done, jobs)
+            log.note(what, spent, "s")
+            log.note(f"{what}: elapsed", elapsed, "s")
     figures = tuple(
         Figure(name=what, goal=Goal(bound=bound, unit="s"), values=log.of(what), unit="s")
         for what, (_, _, bound) in _ANSWERS.items()
@@ -46,17 +50,51 @@ def measure(rounds: int, size: int) -> Section:
     )
 
 
-def _seconds(batch_type: str, done: Completed, jobs: int) -> float:
-    """Return the processor's seconds: what else the machine does is of no account here."""
+def _seconds(batch_type: str, done: Completed, jobs: int) -> tuple[float, float]:
+    """Return the processor's seconds, of which what else the machine does is no part, and those of a clock."""
     scheduler = scheduler_named(batch_type, home="/nowhere")
     gc.collect()
-    start = time.process_time()
+    begin, start = time.perf_counter(), time.process_time()
     told = scheduler.parse_listing(done, _CLUSTER)
-    spent = time.process_time() - start
+    spent, elapsed = time.process_time() - start, time.perf_counter() - begin
     if len(told.jobs) != jobs:
         msg = f"{len(told.jobs)} jobs of {jobs} were read"
         raise RuntimeError(msg)
-    return spent
+    return spent, elapsed
+
+
+def _slurm(jobs: int, said: str) -> Completed:
+    """Repeat a line of the recorded listing."""
+    lines = "".join(f"{100_000 + number}|{said}|{_TOKEN}{number:x}\n" for number in range(jobs))
+    return _done("squeue", f"{lines}jobferry: end of listing\n")
+
+
+def _slurm_running(jobs: int) -> Completed:
+    return _slurm(jobs, f"RUNNING|0|{_CLUSTER}|None")
+
+
+def _slurm_ended(jobs: int) -> Completed:
+    return _slurm(jobs, f"FAILED|768|{_CLUSTER}|NonZeroExitCode")
+
+
+def _lsf(jobs: int, line: str) -> Completed:
+    lines = (line.format(job=number, token=f"{_TOKEN}{number:x}") for number in range(1, jobs + 1))
+    told = "\n".join(lines)
+    head = f"My cluster name is {_CLUSTER}\njobferry: jobs\n"
+    return _done("bjobs", f"{head}{told}\n\njobferry: end 0\n")
+
+
+def _lsf_wide(jobs: int) -> Completed:
+    line = "{job:<7} alice   RUN   normal     login       n07         relax.{token} Nov 20 22:19"
+    return _lsf(jobs, line)
+
+
+def _lsf_chosen(jobs: int) -> Completed:
+    return _lsf(jobs, "{job}|0|EXIT|3|-|relax.{token}")
+
+
+def _done(command: str, stdout: str) -> Completed:
+    return Completed(argv=(command,), exit_code=0, stdout=stdout)
 
 
 def _job_of_pbs() -> dict[str, Any]:
@@ -69,8 +107,7 @@ def _job_of_pbs() -> dict[str, Any]:
 
 
 def _pbs(text: str) -> Completed:
-    stdout = f"Server: pbshost\n\njobferry: jobs\n{text}\njobferry: end 0\n"
-    return Completed(argv=("qstat",), exit_code=0, stdout=stdout)
+    return _done("qstat", f"Server: pbshost\n\njobferry: jobs\n{text}\njobferry: end 0\n")
 
 
 def _pbs_json(jobs: int) -> Completed:
@@ -95,12 +132,15 @@ def _sge(jobs: int) -> Completed:
     )
     entry = entry.replace(">impossible<", f">relax.{_TOKEN}<")
     told = "".join(entry.replace(">27<", f">{100_000 + number}<") for number in range(jobs - 3))
-    stdout = f"{head}{told}{rest}".replace("answer of delta", f"answer of {_CLUSTER}")
-    return Completed(argv=("qstat",), exit_code=0, stdout=stdout)
+    return _done("qstat", f"{head}{told}{rest}".replace("answer of delta", f"answer of {_CLUSTER}"))
 
 
 #: what → batch type, the answer about so many jobs, most seconds
 _ANSWERS: Final[Mapping[str, tuple[str, Callable[[int], Completed], float]]] = {
+    "Slurm, running": ("Slurm", _slurm_running, 0.5),
+    "Slurm, failed": ("Slurm", _slurm_ended, 0.5),
+    "LSF, bjobs -w": ("LSF", _lsf_wide, 0.5),
+    "LSF, bjobs -o": ("LSF", _lsf_chosen, 0.5),
     "PBS, JSON": ("PBS", _pbs_json, 1.5),
     "PBS, plain": ("PBS", _pbs_plain, 1.5),
     "SGE, XML": ("SGE", _sge, 1.5),

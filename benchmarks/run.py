@@ -29,9 +29,11 @@ from benchmarks import (
     parsing,
     passes,
     peer,
+    rendering,
     ssh_commands,
     ssh_dispatch,
     staging,
+    start,
 )
 from benchmarks.figure import Section
 from tests.testbed.servers import missing
@@ -55,6 +57,8 @@ _BENCHMARKS: Final[dict[str, Callable[[int, int], Section]]] = {
     "staging": staging.measure,
     "clusters": clusters.measure,
     "parsing": parsing.measure,
+    "rendering": rendering.measure,
+    "start": start.measure,
 }
 _HEAD: Final = """\
 # Benchmarks
