@@ -39,7 +39,10 @@ def task(command: str, where: str = "dir1", *back: str) -> Task:
 def test_a_syntax_error_in_one_command_fails_that_task_alone(
     project: Path, context: str, broken: str
 ) -> None:
-    """A syntax error in one command ends the sourced script; the exit code of a task is nowhere."""
+    """A defect of DPDispatcher:
+
+    a syntax error in one command ends the script: the job counts as finished, its siblings never run.
+    """
     work = submission(
         context,
         [

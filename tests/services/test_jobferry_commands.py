@@ -159,6 +159,7 @@ def test_a_running_task_can_be_followed_and_cancelled(desk: Desk) -> None:
 
 
 def test_an_interrupt_detaches_and_the_work_goes_on(desk: Desk) -> None:
+    """A defect of DPDispatcher: Ctrl-C, TERM and KILL leave jobs running and no way to cancel."""
     file = desk.write("sleep 3; cat in > out")
     argv = [str(BIN / "jobferry"), "submit", str(file)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=desk.fleet.env) as submit:

@@ -49,6 +49,7 @@ def test_work_runs_in_place(
 def test_a_cluster_is_asked_seldom(
     fleet: Fleet, slurm: SlurmCluster, make_work: Callable[..., Work]
 ) -> None:
+    """A defect of DPDispatcher: one status command for each job and poll."""
     work = make_work(*[COPY] * 30)
     fleet.submit(work.submission(cluster="alpha")).result(PATIENCE)
     calls = [name for _, name, _ in slurm.wrappers.every_call()]

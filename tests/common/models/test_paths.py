@@ -37,6 +37,7 @@ segments = st.text(
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_strange_names_work_everywhere(name: str) -> None:
+    """A defect of DPDispatcher: legal file names with `:` are refused."""
     task = Task(
         command="true",
         task_work_path=name,

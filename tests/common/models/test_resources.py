@@ -78,6 +78,7 @@ def test_the_first_fields_may_be_given_by_position() -> None:
 
 
 def test_a_misspelt_key_is_told_once_with_what_was_meant() -> None:
+    """A defect of DPDispatcher: `gruop_size` and other unknown keys pass unnoticed."""
     with pytest.raises(BadInput) as caught:
         Resources(gruop_size=1)  # type: ignore[call-arg]
     assert str(caught.value) == "resources: gruop_size: is no known key; did you mean 'group_size'?"

@@ -128,6 +128,7 @@ def test_what_a_user_does_by_hand_is_what_was_configured(ssh_home: Path) -> None
 
 
 def test_paths_of_the_profile_are_expanded(ssh_home: Path) -> None:
+    """A defect of DPDispatcher: `key_filename` with `~` is not expanded."""
     assert login(key_filename="~/.ssh/id").credentials.keys == (str(ssh_home / "id"),)
     assert login(key_filename="/k:1").credentials.keys == ("/k:1",)
 

@@ -87,6 +87,7 @@ def test_what_the_caller_found_dead_is_closed(
 def test_an_unknown_host_is_refused_with_its_fingerprint(
     server: SshServer, home: Path, connect: Callable[..., Connection]
 ) -> None:
+    """A defect of DPDispatcher: host keys are never checked."""
     with pytest.raises(HostKeyRefused) as caught:
         connect().transport()
     assert "SHA256:" in str(caught.value)
@@ -128,6 +129,7 @@ def test_one_login_serves_many_channels(
 def test_an_alias_of_the_configuration_is_enough(
     known: Path, server: SshServer, connect: Callable[..., Connection]
 ) -> None:
+    """A defect of DPDispatcher: `~/.ssh/config` is not read."""
     (known.parent / "config").write_text(
         f"""
 Host hpc1

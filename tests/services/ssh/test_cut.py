@@ -104,6 +104,7 @@ def test_a_link_that_is_cut_for_a_minute(
 def test_a_link_that_is_cut_for_longer_than_the_jobs_take(
     fleet: Fleet, server: SshServer, far: FarHost, go: Path, work: Work, tmp_path: Path
 ) -> None:
+    """A defect of DPDispatcher: ssh is lost: the client dies, results are never fetched."""
     handle = fleet.submit(work.submission(cluster="far"))
     until(handle, JobState.RUNNING, 2)
     cut(far, server)

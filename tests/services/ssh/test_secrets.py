@@ -92,6 +92,7 @@ def test_a_password_is_found_nowhere_but_in_its_file(  # noqa: PLR0913, PLR0917
     home: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """A defect of DPDispatcher: passwords in world-readable JSON and in exceptions."""
     work = submission(server, tmp_path, password)
     work.clean = False  # so that all that was written is still there
     handle = work.submit()

@@ -86,6 +86,7 @@ def test_without_an_answer_nothing_changes(state: JobState) -> None:
 
 
 def test_a_word_that_nobody_knows_changes_nothing() -> None:
+    """A defect of DPDispatcher: one unknown status word aborts the submission."""
     look = Look(jobs={}, unreadable=frozenset({SchedulerId("7_0")}))
     assert plan(seen(flying(), look=look, missing={flying().key: 0.0})) == ()
 

@@ -163,6 +163,7 @@ def test_cleaning_that_was_cut_short_is_done_later(
 def test_results_that_cannot_be_written_are_kept_on_the_cluster(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A defect of DPDispatcher: after a day of failing downloads the remote directory is deleted."""
     world.stage()
     world.succeed(0)
     world.end()

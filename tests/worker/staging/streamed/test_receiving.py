@@ -55,6 +55,7 @@ def streams(place: FarPlace, monkeypatch: pytest.MonkeyPatch) -> Streams:
 
 
 def test_all_results_come_in_one_stream(place: FarPlace, streams: Streams) -> None:
+    """A defect of DPDispatcher: a full remote listing for each download."""
     tasks = [task(f"t{number}", backward=("out*", "d")) for number in range(300)]
     for one in tasks:
         place.put(place.base / one.path / "out1", one.path)
