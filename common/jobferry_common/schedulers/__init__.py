@@ -19,7 +19,7 @@ from jobferry_common.schedulers.fugaku import Fugaku
 from jobferry_common.schedulers.jh_unischeduler import JHUniScheduler
 from jobferry_common.schedulers.lsf import LSF
 from jobferry_common.schedulers.pbs import PBS
-from jobferry_common.schedulers.sge import Sge
+from jobferry_common.schedulers.sge import SGE
 from jobferry_common.schedulers.shell import Shell
 from jobferry_common.schedulers.slurm import Slurm
 from jobferry_common.schedulers.torque import Torque
@@ -37,7 +37,7 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "Slurm": lambda _home, _slots: Slurm(),
         "PBS": lambda _home, _slots: PBS(),
         "Torque": lambda _home, _slots: Torque(),
-        "SGE": lambda _home, _slots: Sge(),
+        "SGE": lambda _home, _slots: SGE(),
         "LSF": lambda _home, _slots: LSF(),
         "JH_UniScheduler": lambda _home, _slots: JHUniScheduler(),
         "Fugaku": lambda _home, _slots: Fugaku(),

@@ -32,25 +32,23 @@ OPTIONAL: Final = (
 _WORD: Final = re.compile(r"[^\s\"'\\#]+\Z")
 
 
-def refuse_others(resources: Resources, scheduler: str, *, can: Collection[str]) -> None:
-    """Refuse each optional field that is given and that `scheduler` cannot express.
+def refuse_others(
+    resources: Resources,
+    scheduler: str,
+    *,
+    can: Collection[str],
+    instead: str = "leave it out, or write the line of your site into custom_flags",
+) -> None:
+    """Refuse each optional field that is given and that `scheduler` cannot express; `instead`: what to do then.
 
     Raises:
         BadInput: with the name of every such field.
     """
     given = [field for field in OPTIONAL if getattr(resources, field) not in (None, False)]
-    problems = [
-        Problem(f"resources.{field}", _what(scheduler)) for field in given if field not in can
-    ]
+    what = f"{scheduler} has no general way to say it; {instead}"
+    problems = [Problem(f"resources.{field}", what) for field in given if field not in can]
     if problems:
         raise BadInput(problems)
-
-
-def _what(scheduler: str) -> str:
-    return (
-        f"{scheduler} has no general way to say it; leave it out, "
-        "or write the line of your site into custom_flags"
-    )
 
 
 def word(resources: Resources, field: str, meaning: str) -> str:

@@ -66,7 +66,7 @@ _NOTHING: Final = re.compile(
 _UNLIMITED: Final = 10_000_000
 
 
-class Sge:
+class SGE:
     """The `Scheduler` for SGE."""
 
     name = "SGE"

@@ -43,6 +43,8 @@ _FORM: Final = Joined("_")
 _GREETING: Final = "jobferry-shell "
 #: exit codes of shell.sh, and of bash where it is missing
 _REFUSED, _NOT_NOW = 64, frozenset({69, 75, 78, 126, 127})
+#: of fields that are for those who plan jobs
+_INSTEAD: Final = "leave it out: on one host nobody would act on it"
 #: longer arrays would work, but nobody needs them on one host
 _MAX_ARRAY: Final = 10_000
 
@@ -72,7 +74,7 @@ class Shell:
 
     def header(self, resources: Resources, *, requeue: bool = False) -> Sequence[str]:
         """Return the custom_flags alone: there is nobody to read the rest."""
-        refuse_others(resources, self.name, can=("cpus_per_task",))
+        refuse_others(resources, self.name, can=("cpus_per_task",), instead=_INSTEAD)
         return resources.custom_flags
 
     def job_id_expression(self) -> str:

@@ -11,17 +11,17 @@ from jobferry_common.errors import BadInput
 from jobferry_common.models.resources import Resources
 from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.base import Completed, Submit
-from jobferry_common.schedulers.sge import Sge
+from jobferry_common.schedulers.sge import SGE
 from jobferry_common.schedulers.sge_commands import END
 
-SGE = Sge()
+SCHEDULER = SGE()
 TOKEN = Token("jf.3f2a9c01d5e7-1.0a1b2c3d4e5f")
 
 
 def _submit(**fields: Any) -> list[str]:
     """Return the arguments of the submit script: name, directory, tasks, -r, header, log, script."""
     given = {"script": "/a/b.sh", "directory": "/a", "log": "/a/log", "name": "relax"}
-    return list(SGE.submit(Submit(**{**given, "token": TOKEN, **fields}))[4:])
+    return list(SCHEDULER.submit(Submit(**{**given, "token": TOKEN, **fields}))[4:])
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_qsub_reads_the_options_of_the_header_and_no_code_of_it() -> None:
 
 def test_elements_are_named_in_ranges() -> None:
     array = SchedulerId("21")
-    ids = [SGE.element(array, index) for index in (0, 1, 2, 6)]
-    assert SGE.cancel([*ids, SchedulerId("30")]) == ("qdel", "21.1-3,21.7", "30")
+    ids = [SCHEDULER.element(array, index) for index in (0, 1, 2, 6)]
+    assert SCHEDULER.cancel([*ids, SchedulerId("30")]) == ("qdel", "21.1-3,21.7", "30")
 
 
 def test_the_history_is_asked_for_arrays_as_a_whole() -> None:
-    argv = SGE.history(
+    argv = SCHEDULER.history(
         [SchedulerId("21.1"), SchedulerId("21.2"), SchedulerId("30")], datetime.now(UTC)
     )
     assert argv[4:] == ("21", "30")
@@ -86,7 +86,7 @@ def test_the_history_is_asked_for_arrays_as_a_whole() -> None:
 def test_gpus_are_refused_unless_the_user_says_how() -> None:
     asked = Resources(group_size=1, gpu_per_node=2)
     with pytest.raises(BadInput, match=r"resources\.gpu_per_node: SGE has no general way"):
-        SGE.header(asked)
+        SCHEDULER.header(asked)
 
 
 @pytest.mark.parametrize("name", ["my job", "a/b", "#", "x'y"])
@@ -94,12 +94,12 @@ def test_a_name_cannot_become_an_option_of_its_own(name: str) -> None:
     for field in ("job_name", "pe_name"):
         asked = Resources.model_validate({"group_size": 1, "kwargs": {field: name}})
         with pytest.raises(BadInput, match=f"resources.kwargs.{field}"):
-            SGE.header(asked)
+            SCHEDULER.header(asked)
 
 
 def test_memory_is_shared_out_to_the_slots_of_a_node() -> None:
     asked = Resources(group_size=1, number_node=3, cpu_per_node=3, memory_per_node="1000MB")
-    assert "#$ -l h_vmem=334M" in SGE.header(asked)
+    assert "#$ -l h_vmem=334M" in SCHEDULER.header(asked)
 
 
 def _listing(jobs: int) -> str:
@@ -115,6 +115,6 @@ def _listing(jobs: int) -> str:
 
 def test_fifty_thousand_jobs_are_all_read() -> None:
     done = Completed(argv=("x",), exit_code=0, stdout=_listing(50_000))
-    told = SGE.parse_listing(done, "delta")
+    told = SCHEDULER.parse_listing(done, "delta")
     assert len(told.jobs) == len(told.tokens) == 50_000
     assert told.jobs[SchedulerId("50000")].token == "jf.3f2a9c01d5e7-1.00000000c350"
