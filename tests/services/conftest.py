@@ -60,3 +60,26 @@ def make_work(tmp_path: Path) -> Callable[..., Work]:
         return Work(tmp_path, commands, name=name)
 
     return make
+
+
+@pytest.fixture
+def make_local_fleet(
+    fleet_of: Callable[..., Fleet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Fleet]:
+    """A function that starts a fleet on one cluster of that name and batch type, through the Local context."""
+    monkeypatch.chdir(tmp_path)
+    remote = tmp_path / "remote"
+    remote.mkdir()
+
+    def make(
+        name: str,
+        batch_type: str,
+        env: Mapping[str, str],
+        profile: Mapping[str, Any] | None = None,
+        **keywords: Any,
+    ) -> Fleet:
+        plain = {"context_type": "Local", "remote_root": str(remote), "commands_per_second": 50.0}
+        cluster = {"batch_type": batch_type, **plain, **(profile or {})}
+        return fleet_of({name: cluster}, env=env, **keywords)
+
+    return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,6 @@ from tests.testbed.work import COPY, PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.testbed.fleet import Fleet
     from tests.testbed.sge import SgeCluster
@@ -25,23 +25,9 @@ HERE: dict[str, Any] = {"cluster": "delta", "queue": "all.q"}
 
 
 @pytest.fixture
-def make_sge_fleet(
-    fleet_of: Callable[..., Fleet],
-    sge: SgeCluster,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., Fleet]:
+def make_sge_fleet(make_local_fleet: Callable[..., Fleet], sge: SgeCluster) -> Callable[..., Fleet]:
     """A function that starts a fleet on the SGE cluster delta."""
-    monkeypatch.chdir(tmp_path)
-    remote = tmp_path / "remote"
-    remote.mkdir()
-    plain = {"batch_type": "SGE", "context_type": "Local", "remote_root": str(remote)}
-
-    def make(profile: dict[str, int] | None = None, **keywords: bool) -> Fleet:
-        clusters = {"delta": {**plain, "commands_per_second": 50.0, **(profile or {})}}
-        return fleet_of(clusters, env=sge.env(), **keywords)
-
-    return make
+    return partial(make_local_fleet, "delta", "SGE", sge.env())
 
 
 def test_an_array_goes_there_and_comes_back(
@@ -119,7 +105,7 @@ def test_a_queue_that_sge_refuses_fails_in_its_words(
 def test_a_job_that_somebody_deletes_is_told_as_cancelled(
     make_sge_fleet: Callable[..., Fleet], sge: SgeCluster, make_work: Callable[..., Work]
 ) -> None:
-    fleet = make_sge_fleet({"retry_count": 0})
+    fleet = make_sge_fleet(profile={"retry_count": 0})
     work = make_work("sleep 300")
     handle = fleet.submit(work.submission(**HERE))
     until(handle, JobState.RUNNING, 1)

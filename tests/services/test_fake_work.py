@@ -1,58 +1,72 @@
-"""A whole run through a real worker on a fake PBS: its commands are on the worker's PATH."""
+"""Whole runs through a real worker on the fake batch systems: their commands are on the worker's PATH."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from jobferry_common.states import JobState, RunState
-from tests.fake import pbs
 from tests.fake.commands import env_with, install
 from tests.fake.engine import Engine
+from tests.fake.test_conformance import FAKES
 from tests.testbed.processes import wait_until
 from tests.testbed.work import COPY, PATIENCE, Work, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.testbed.fleet import Fleet
 
 pytestmark = pytest.mark.needs("valkey")
 
+#: of each, the line that ten minutes become, and the first index of an array
+HEADERS: Final[Mapping[str, tuple[str, int]]] = {
+    "PBS": ("#PBS -l walltime=00:10:00", 0),
+    "Torque": ("#PBS -l walltime=00:10:00", 0),
+    "LSF": ("#BSUB -W 10", 1),
+    "JH_UniScheduler": ("#JSUB -W 10", 1),
+    "Fugaku": ('#PJM -L "elapse=00:10:00"', 0),
+}
+#: of those whose fake knows them, what is said at a limit, and while nobody answers
+FAULTS: Final[Mapping[str, tuple[str, str]]] = {
+    "PBS": ("Maximum number", "cannot connect to server"),
+    "Torque": ("Maximum number", "cannot connect to server"),
+    "LSF": ("threshold reached", "LIM is down"),
+    "JH_UniScheduler": ("threshold reached", "is down"),
+}
 
-@pytest.fixture(params=["PBS", "Torque"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A cluster of this flavour."""
-    engine = Engine(tmp_path / "cluster")
-    engine.configure(flavour=request.param, queues=["main"])
-    install(tmp_path / "bin", pbs.__name__, pbs.COMMANDS, home=engine.home)
+
+@pytest.fixture(params=HEADERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The batch system, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(kind: str, tmp_path: Path) -> Iterator[Engine]:
+    """Its cluster."""
+    fake, engine = FAKES[kind], Engine(tmp_path / "cluster")
+    engine.configure(queues=["main"], groups=["main"], **fake.config)
+    install(tmp_path / "bin", fake.module.__name__, fake.module.COMMANDS, home=engine.home)
     yield engine
     engine.stop()
 
 
 @pytest.fixture
 def make_fleet(
+    kind: str,
     engine: Engine,
-    fleet_of: Callable[..., Fleet],
+    make_local_fleet: Callable[..., Fleet],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Fleet]:
     """A function that starts a fleet on it."""
-    monkeypatch.chdir(tmp_path)
-    remote = tmp_path / "remote"
-    remote.mkdir()
-    profile = {
-        "batch_type": engine.config["flavour"],
-        "context_type": "Local",
-        "remote_root": str(remote),
-        "commands_per_second": 50.0,
-    }
+    assert engine.home.is_dir()
 
     def make(**keywords: Any) -> Fleet:
-        return fleet_of({"hpc": profile}, env=env_with(tmp_path / "bin"), **keywords)
+        return make_local_fleet("hpc", kind, env_with(tmp_path / "bin"), **keywords)
 
     return make
 
@@ -62,16 +76,19 @@ def _script_of(engine: Engine) -> str:
 
 
 def test_work_is_done_as_an_array(
-    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path, kind: str
 ) -> None:
+    line, first = HEADERS[kind]
     work = Work(tmp_path, [COPY] * 5)
-    asked = {"time_limit": "10m", "custom_flags": ["#PBS -v MINE=1"]}
+    asked: dict[str, Any] = {"time_limit": "10m"}
+    if line.startswith("#PBS"):
+        asked["custom_flags"] = ["#PBS -v MINE=1"]
     handle = make_fleet().submit(work.submission(cluster="hpc", resources=asked))
     assert handle.result(PATIENCE).ok
     assert work.starts() == [1] * 5
     assert work.everything_came_back()
-    assert {job.indices for job in engine.jobs().values()} == {(0, 1, 2, 3, 4)}
-    assert re.search(r"^#PBS -l walltime=00:10:00$", _script_of(engine), re.M)
+    assert {job.indices for job in engine.jobs().values()} == {tuple(range(first, first + 5))}
+    assert re.search(rf"^{re.escape(line)}$", _script_of(engine), re.M)
 
 
 def test_a_failure_is_retried_and_told_with_its_code(
@@ -117,6 +134,7 @@ def test_a_worker_that_is_killed_after_its_submit_adopts_by_token(
     assert len(engine.jobs()) == 1
 
 
+@pytest.mark.parametrize("kind", FAULTS, indirect=True)
 def test_an_answer_that_was_lost_is_found_by_the_token(
     make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
 ) -> None:
@@ -128,22 +146,24 @@ def test_an_answer_that_was_lost_is_found_by_the_token(
     assert len(engine.jobs()) == 1
 
 
+@pytest.mark.parametrize("kind", FAULTS, indirect=True)
 def test_a_limit_and_an_outage_are_waited_for(
-    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path, kind: str
 ) -> None:
+    limit, outage = FAULTS[kind]
     engine.configure(full=True)
     fleet = make_fleet()
     work = Work(tmp_path, ["sleep 8; cat in > out"] * 2)
     handle = fleet.submit(work.submission(cluster="hpc"))
     ledger = fleet.ledger()
     wait_until(
-        lambda: any("Maximum number" in one.reason for _, one in ledger.jobs(handle.id)),
+        lambda: any(limit in one.reason for _, one in ledger.jobs(handle.id)),
         "the limit is told",
     )
     engine.configure(full=False)
     until(handle, JobState.RUNNING, 2)
     engine.configure(down=True)
-    wait_until(lambda: "cannot connect to server" in fleet.worker.text(), "it was asked in vain")
+    wait_until(lambda: outage in fleet.worker.text(), "it was asked in vain")
     engine.configure(down=False)
     assert handle.result(PATIENCE).ok
     assert work.starts() == [1] * 2
