@@ -30,7 +30,7 @@ HEADERS: Final[Mapping[str, tuple[str, int]]] = {
     "JH_UniScheduler": ("#JSUB -W 10", 1),
     "Fugaku": ('#PJM -L "elapse=00:10:00"', 0),
 }
-#: what is said at a limit, and while nobody answers; how jsub acts at a limit is in no manual, and PJM's words are not
+#: what is said at a limit, and while nobody answers; the fakes of JH and PJM have no such faults yet
 FAULTS: Final[Mapping[str, tuple[str, str]]] = {
     "PBS": ("Maximum number", "cannot connect to server"),
     "Torque": ("Maximum number", "cannot connect to server"),
