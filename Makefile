@@ -58,10 +58,9 @@ testbed: ## install the servers that tests want: Slurm, OpenSSH, Redis (Debian, 
 	@testbed/install.sh
 
 MINUTES ?= 25
-SEED ?= 7
 JOBS ?= 20000
 chaos: setup ## real processes under real kills for MINUTES; SEED and JOBS may be given, too (needs `make testbed`)
-	@$(BIN)/python -u -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --jobs $(JOBS) $(CHAOS)
+	@$(BIN)/python -u -m tests.chaos --minutes $(MINUTES) --seed $(or $(SEED),7) --jobs $(JOBS) $(CHAOS)
 
 chaos-peers: setup ## the same work on DPDispatcher and on plain Celery tasks, which are killed alike
 	@$(BIN)/python -u -m tests.chaos.peers

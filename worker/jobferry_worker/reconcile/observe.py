@@ -61,12 +61,7 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         look = listing.with_history(p, look, flight, records)
         listing.note(p, look, flight)
     found = listing.found(p.cluster.scheduler, flight, look) if look else {}
-    doubtful = [
-        try_of(job)
-        for job in flight
-        if job.key in found or (job.key in gone and try_of(job) not in records)
-    ]
-    taken_back, unread = _taken_back(p, doubtful, broken)
+    taken_back, unread = _taken_back(p, flight, {*found, *gone}, records, broken)
     silent |= unread
     known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
     runs = _views(p, known, broken)
@@ -188,12 +183,17 @@ def _records(
 
 
 def _taken_back(
-    p: Pass, wanted: Iterable[Try], broken: dict[RunId, str]
+    p: Pass,
+    flight: Iterable[JobInFlight],
+    doubtful: Collection[JobKey],
+    records: Collection[Try],
+    broken: dict[RunId, str],
 ) -> tuple[frozenset[Try], frozenset[RunId]]:
     """Return the attempts that a worker has claimed, and the runs of which that cannot be read.
 
     It died before it wrote that down, or the scheduler had the job after all: such an attempt can never run.
     """
+    wanted = [key for job in flight if job.key in doubtful and (key := try_of(job)) not in records]
     paths = _paths(p, wanted, broken, Layout.claim)
     if not paths:
         return frozenset(), frozenset()
