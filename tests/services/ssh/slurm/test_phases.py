@@ -86,7 +86,7 @@ def test_sshd_goes_while_files_are_removed(
     tools.mkdir()
     (tools / "rm").write_text(
         f"""#!/bin/bash
-if [[ ${{!#}} =~ /remote/[0-9a-f]+-[0-9]+$ && ! -e "{mark}" ]]; then
+if [[ "$* " =~ /remote/[0-9a-f]+-[0-9]+" " && ! -e "{mark}" ]]; then
     touch "{mark}"
     sleep 600
 fi
