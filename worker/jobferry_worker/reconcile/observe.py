@@ -51,17 +51,10 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
     judged = _judged(p)
     limits = limits_of(p, flight)
     due = _due(p, limits)
-    look = listing.look(p) if listing.is_due(p, flight) else None
-    gone: set[JobKey] = set().union(*listing.gone(look, flight)) if look else set()
-    wanted = [try_of(job) for job in flight if job.key in gone or _is_hinted(p, job, hints)]
     broken: dict[RunId, str] = {}
-    records, silent = _records(p, wanted, broken)
-    if look:
-        look = listing.without(look, flight, silent)
-        look = listing.with_history(p, look, flight, records)
-        listing.note(p, look, flight)
+    look, records, silent = _asked(p, flight, hints, broken)
     found = listing.found(p.cluster.scheduler, flight, look) if look else {}
-    taken_back, unread = _taken_back(p, flight, {*found, *gone}, records, broken)
+    taken_back, unread = _taken_back(p, flight, look, found, records, broken)
     silent |= unread
     known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
     runs = _views(p, known, broken)
@@ -182,10 +175,30 @@ def _records(
     return found, silent
 
 
+def _asked(
+    p: Pass, flight: tuple[JobInFlight, ...], hints: Collection[Try], broken: dict[RunId, str]
+) -> tuple[Look | None, dict[Try, ExitRecord], frozenset[RunId]]:
+    """Return the scheduler's answer, the records that are there, and runs whose directory cannot be read."""
+    look = listing.look(p) if listing.is_due(p, flight) else None
+    gone = _gone(look, flight)
+    wanted = [try_of(job) for job in flight if job.key in gone or _is_hinted(p, job, hints)]
+    records, silent = _records(p, wanted, broken)
+    if look:
+        look = listing.without(look, flight, silent)
+        look = listing.with_history(p, look, flight, records)
+        listing.note(p, look, flight)
+    return look, records, silent
+
+
+def _gone(look: Look | None, flight: Iterable[JobInFlight]) -> set[JobKey]:
+    return set().union(*listing.gone(look, flight)) if look else set()
+
+
 def _taken_back(
     p: Pass,
-    flight: Iterable[JobInFlight],
-    doubtful: Collection[JobKey],
+    flight: tuple[JobInFlight, ...],
+    look: Look | None,
+    found: Collection[JobKey],
     records: Collection[Try],
     broken: dict[RunId, str],
 ) -> tuple[frozenset[Try], frozenset[RunId]]:
@@ -193,6 +206,7 @@ def _taken_back(
 
     It died before it wrote that down, or the scheduler had the job after all: such an attempt can never run.
     """
+    doubtful = {*found, *_gone(look, flight)}
     wanted = [key for job in flight if job.key in doubtful and (key := try_of(job)) not in records]
     paths = _paths(p, wanted, broken, Layout.claim)
     if not paths:
