@@ -63,6 +63,16 @@ MOVES: Final = (
     "after-removed",
     "after-cleaned",
 )
+#: of a bridge, in the order in which a job meets them
+BRIDGE: Final = (
+    "bridge-packed",
+    "bridge-stored",
+    "bridge-starting",
+    "bridge-begun",
+    "bridge-started",
+    "bridge-fetched",
+    "bridge-unpacked",
+)
 #: of a producer, in the order in which a submission meets them
 PRODUCER: Final = (
     "after-offered",

@@ -89,6 +89,7 @@ def _files(document: Document, profile: ClusterProfile) -> Iterator[tuple[str, s
         login_shell=profile.login_shell,
         array=bool(scheduler.index_expression()) and len(attempts) > 1,
         requeue=profile.requeue,
+        elsewhere=profile.is_bridged,
     )
     for file in reversed(files):
         if file.path not in {layout.runtime, layout.environment}:

@@ -209,6 +209,7 @@ class _Trial:
             {0: [(0, task)]},
             login_shell=self._cluster.login_shell,
             array=False,
+            elsewhere=self._cluster.profile.is_bridged,
         )
         self._cluster.host.write(files)
         submit = Submit(

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.models.profiles import SshProfile
 from jobferry_common.schedulers import scheduler_named
 from jobferry_common.scripts.layout import HIDDEN, Layout
+from jobferry_worker.bridge.host import BridgeHost
+from jobferry_worker.bridge.making import bridge_of
 from jobferry_worker.hosts.local import LocalHost
 from jobferry_worker.hosts.ssh import SshHost
 from jobferry_worker.hosts.ssh.connect import connection_of
@@ -25,6 +27,7 @@ from jobferry_worker.reconcile.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from jobferry_common.document import Header
     from jobferry_common.models.cluster import ClusterProfile
@@ -140,7 +143,7 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
     Raises:
         HostUnreachable: nobody knows how it is reached.
     """
-    host, account = host_of(profile)
+    host, account = host_of(profile, settings.timings.command)
     return Cluster(
         name=name,
         profile=profile,
@@ -155,8 +158,8 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
     )
 
 
-def host_of(profile: ClusterProfile) -> tuple[Host, str]:
-    """Return the host of a profile, and the account there: "user@host".
+def host_of(profile: ClusterProfile, limit: timedelta) -> tuple[Host, str]:
+    """Return the host of a profile, and the account there: "user@host"; `limit` is that of a command.
 
     Raises:
         HostUnreachable: nobody knows how it is reached.
@@ -166,6 +169,8 @@ def host_of(profile: ClusterProfile) -> tuple[Host, str]:
         connection = connection_of(given)
         return _ssh_host(connection, given.execute_command or ""), connection.account
     host = LocalHost()
+    if profile.is_bridged:
+        host = BridgeHost(lambda: bridge_of(profile, _local_root(profile), limit))
     return host, f"{host.user()}@{socket.gethostname()}"
 
 
@@ -196,7 +201,9 @@ def _far_root(profile: ClusterProfile, host: SshHost) -> str:
 
 
 def _rate(profile: ClusterProfile) -> tuple[str, float]:
-    if profile.batch_type == "Shell" and "commands_per_second" not in profile.model_fields_set:
+    # a bridge answers by itself, and asks its system rarely
+    is_own = profile.batch_type == "Shell" or profile.is_bridged
+    if is_own and "commands_per_second" not in profile.model_fields_set:
         return profile.batch_type, _SHELL_COMMANDS_PER_SECOND
     return profile.batch_type, profile.commands_per_second
 

@@ -71,14 +71,25 @@ class ClusterProfile(Target):
 
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
-        """Find a missing remote_root."""
+        """Find a missing remote_root, and a context that does not reach the batch system."""
         if missing_remote_root(data):
             yield ("remote_root",), "is missing; this context needs the directory where jobs run"
+        if words := _misfit(data):
+            yield ("context_type",), words
 
     @property
     def root(self) -> str | None:
-        """The directory that jobferry's files are under: remote_root, or local_root in place."""
+        """The directory that jobferry's files are under: remote_root, local_root in place, or a bridge's own."""
+        if self.is_bridged:
+            return self._bridge_root
         return self.local_root if self.in_place else self.remote_root
+
+    @property
+    def _bridge_root(self) -> str:
+        given: str | None = getattr(self.remote_profile, "bridge_root", None)
+        public = self.remote_profile.public().model_dump(mode="json")
+        where = (self.batch_type, self.context_type, self.remote_root, public)
+        return given or f"~/.jobferry/bridges/{_digest(where)}"
 
     def dump(self) -> dict[str, Any]:
         """Return plain values, without secrets; what says where one is belongs to them."""
@@ -110,7 +121,7 @@ def profile_of(
         raise BadInput([Problem(f"{where}.{name}", what) for name, what in hindrances])
     local = os.path.realpath(_absolute(directory, machine.local_root or "."))
     remote = machine.remote_root
-    if remote and machine.context_type != "SSH":  # else it lies on another machine
+    if remote and machine.context_type == "Local":  # else it lies on another machine
         remote = _absolute(directory, remote)
     return ClusterProfile(
         batch_type=machine.batch_type,
@@ -120,6 +131,14 @@ def profile_of(
         remote_root=None if machine.in_place else remote,
         remote_profile=remote_profile,
     )
+
+
+def _misfit(data: Mapping[str, Any]) -> str:
+    try:
+        batch, context = data["batch_type"], data["context_type"]
+        return kinds.misfit(kinds.batch_type(batch), kinds.context_type(context))
+    except (KeyError, ValueError, AttributeError):  # told elsewhere
+        return ""
 
 
 def inline_name(profile: ClusterProfile) -> ClusterName:

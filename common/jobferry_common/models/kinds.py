@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import difflib
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: class names, as DPDispatcher's batch_type has them
 BATCH_TYPES: Final = (
@@ -37,8 +41,15 @@ LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
     "LSF",
     "JH_UniScheduler",
     "Fugaku",
+    "DistributedShell",
 }
-LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH"}
+LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH", "HDFS"}
+#: systems that share no directory with the worker: batch type → the one context that carries files there
+PAIRS: Final[Mapping[str, str]] = MappingProxyType(
+    {"DistributedShell": "HDFS", "Bohrium": "Bohrium", "OpenAPI": "OpenAPI"}
+)
+#: contexts of such systems
+BRIDGED: Final = frozenset(PAIRS.values())
 
 _OTHER_NAMES: Final = {"lebesgue": "Bohrium", "dpcloudserver": "Bohrium"}
 _SUFFIX: Final = "context"
@@ -64,12 +75,25 @@ def context_type(text: str) -> str:
 
 def not_yet(batch: str, context: str) -> list[tuple[str, str]]:
     """Return what keeps a machine from being submitted to: pairs of field and message."""
-    found = []
+    found = [("context_type", words)] if (words := misfit(batch, context)) else []
     if batch in LATER_BATCH_TYPES:
         found.append(("batch_type", _later(batch, BATCH_TYPES, LATER_BATCH_TYPES)))
     if context in LATER_CONTEXTS:
         found.append(("context_type", _later(context, CONTEXTS, LATER_CONTEXTS)))
     return found
+
+
+def misfit(batch: str, context: str) -> str:
+    """Return why a batch type and a context do not go together; "" if they do."""
+    wanted = PAIRS.get(batch)
+    if wanted and context != wanted:
+        return f"{context} does not reach {batch}; expected the context {wanted}"
+    if context in BRIDGED and wanted is None:
+        partner = next(name for name, own in PAIRS.items() if own == context)
+        return (
+            f"{context} carries files to {partner} alone, and not to {batch}; expected Local or SSH"
+        )
+    return ""
 
 
 def _later(name: str, names: tuple[str, ...], later: frozenset[str]) -> str:

@@ -98,6 +98,20 @@ class SshProfile(RemoteProfile):
     common_files: Literal["link", "copy"] | None = None
 
 
+class BridgeProfile(RemoteProfile):
+    """Of every context whose jobs share no directory with the worker."""
+
+    #: directory on the worker's machine for the files of runs, on their way; None: one below ~/.jobferry/bridges
+    bridge_root: Text | None = None
+
+
+class HdfsProfile(BridgeProfile):
+    """Of HDFS; remote_root is a directory there."""
+
+    #: how HDFS is spoken to; None: through pyarrow where it is installed with libhdfs, else with the command
+    client: Literal["hadoop", "pyarrow"] | None = None
+
+
 class BohriumProfile(RemoteProfile):
     """Of Bohrium."""
 
@@ -131,7 +145,7 @@ PROFILES: Final[Mapping[str, type[RemoteProfile]]] = MappingProxyType(
         "LazyLocal": RemoteProfile,
         "Local": LocalProfile,
         "SSH": SshProfile,
-        "HDFS": RemoteProfile,
+        "HDFS": HdfsProfile,
         "Bohrium": BohriumProfile,
         "OpenAPI": OpenApiProfile,
     }

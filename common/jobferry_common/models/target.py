@@ -52,6 +52,11 @@ class Target(Model):
         return self.context_type == "LazyLocal"
 
     @property
+    def is_bridged(self) -> bool:
+        """True where jobs share no directory with the worker: a bridge carries files and results."""
+        return self.context_type in kinds.BRIDGED
+
+    @property
     def symlink(self) -> bool:
         """True where forward files are linked instead of copied."""
         return isinstance(self.remote_profile, LocalProfile) and self.remote_profile.symlink
@@ -73,4 +78,4 @@ def missing_remote_root(data: Mapping[str, Any]) -> bool:
         context = kinds.context_type(data["context_type"])
     except (KeyError, ValueError, AttributeError):
         return False
-    return context in ("Local", "SSH") and not data.get("remote_root")
+    return context in ("Local", "SSH", "HDFS") and not data.get("remote_root")

@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem
+from jobferry_common.schedulers.bridged import Bridged
+from jobferry_common.schedulers.distributed_shell import distributed_shell_header
 from jobferry_common.schedulers.fugaku import Fugaku
 from jobferry_common.schedulers.jh_unischeduler import JHUniScheduler
 from jobferry_common.schedulers.lsf import LSF
@@ -41,6 +43,9 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "LSF": lambda _home, _slots: LSF(),
         "JH_UniScheduler": lambda _home, _slots: JHUniScheduler(),
         "Fugaku": lambda _home, _slots: Fugaku(),
+        "DistributedShell": lambda _home, _slots: Bridged(
+            name="DistributedShell", lines=distributed_shell_header
+        ),
     }
 )
 

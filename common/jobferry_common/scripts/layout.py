@@ -6,6 +6,7 @@
     <base>/.jobferry/<run>/                      all that jobferry writes beside the user's files ("control")
         runtime.sh environment.sh prepend.sh append.sh
         batch/<token>.sh  batch/<token>.list     one submit command; line i+1 of the list belongs to index i
+        batch/<token>.cargo                      what a bridge carries for it, see `cargo.py`
         jobs/<job>  commands/<digest>            the tasks of a job; a command, shared by all tasks that have it
         document/0 1 2 …  document/taken         its header and pages; what it took over from an earlier run
         claim/<job>.<attempt>  records/<job>.<attempt>  done/<task>  logs/<token>
@@ -141,6 +142,10 @@ class Layout:
     def list(self, token: Token) -> str:
         """The frozen list of a submit command: `job.attempt` of each index, a line each."""
         return self._in("batch", f"{token}.list")
+
+    def cargo(self, token: Token) -> str:
+        """What has to be carried along, where the script runs elsewhere."""
+        return self._in("batch", f"{token}.cargo")
 
     def log(self, token: Token) -> str:
         """What the script itself prints; a scheduler may add an index."""

@@ -24,6 +24,7 @@ error in it ends nothing else.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from importlib import resources as package
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Final
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.files import NewFile
 from jobferry_common.scripts import quoting
+from jobferry_common.scripts.cargo import Cargo
 from jobferry_common.scripts.layout import command_digest
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ _ENVIRONMENT: Final = package.files(__package__).joinpath("environment.sh").read
 _TEMPLATE: Final = "resources.strategy.customized_script_header_template_file"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Script:
     """What a batch script is made of."""
 
@@ -60,6 +62,7 @@ class _Script:
     token: Token
     login_shell: bool
     array: bool
+    elsewhere: bool
 
 
 def batch_files(  # noqa: PLR0913 - one value for each thing that a submit consists of
@@ -73,30 +76,29 @@ def batch_files(  # noqa: PLR0913 - one value for each thing that a submit consi
     login_shell: bool,
     array: bool,
     requeue: bool = False,
+    elsewhere: bool = False,
 ) -> list[NewFile]:
     """Return every file of one submit command; the batch script is the last of them.
 
-    `attempts` is the frozen list of the token; `tasks_of` gives (index, task) of each of its jobs.
+    `attempts` is the frozen list of the token; `tasks_of` gives (index, task) of each of its jobs. `elsewhere`: they
+    are carried to a place that the script is told in `jf_place`; what to carry is in a file beside it.
 
     Raises:
         BadInput: something in `header` cannot be expressed for this scheduler, or not in bash.
     """
-    script = _Script(
-        layout=layout,
-        header=header,
-        scheduler=scheduler,
-        token=token,
-        login_shell=login_shell,
-        array=array,
-    )
+    script = _Script(layout, header, scheduler, token, login_shell, array, elsewhere)
     listed = "".join(f"{attempt}\n" for attempt in attempts)
-    return [
+    files = [
         NewFile(path=layout.runtime, content=_RUNTIME),
         *_own_code(layout, header.resources),
         *_tasks(layout, tasks_of),
         NewFile(path=layout.list(token), content=listed.encode()),
         _file(layout.script(token), "\n".join(_lines(script, requeue=requeue)), mode=0o755),
     ]
+    if not elsewhere:
+        return files
+    cargo = Cargo.of(layout, header, files, attempts, tasks_of)
+    return [NewFile(path=layout.cargo(token), content=cargo.pack()), *files]
 
 
 def custom_header(template: str, resources: Resources) -> list[str]:
@@ -159,10 +161,11 @@ def _place(script: _Script) -> Iterator[str]:
     layout, resources = script.layout, script.header.resources
     yield f"# jobferry: run {layout.run}"
     yield f"jf_run={quoting.word(layout.run)}"
-    yield f"jf_control={quoting.word(layout.control)}"
-    yield f"jf_base={quoting.word(layout.base)}"
-    yield f"jf_spool={quoting.word(layout.spool)}"
-    yield f"jf_list={quoting.word(layout.list(script.token))}"
+    yield f"jf_control={_path(script, layout.control)}"
+    yield f"jf_base={_path(script, layout.base)}"
+    spool = posixpath.join(layout.control, "spool") if script.elsewhere else layout.spool
+    yield f"jf_spool={_path(script, spool)}"
+    yield f"jf_list={_path(script, layout.list(script.token))}"
     index = script.scheduler.index_expression() if script.array else ""
     yield f'jf_index="{index or 0}"'
     yield f'jf_id="{script.scheduler.job_id_expression()}"'
@@ -171,9 +174,17 @@ def _place(script: _Script) -> Iterator[str]:
     yield f"jf_gpus={gpus}"
 
 
+def _path(script: _Script, path: str) -> str:
+    """Return the word for a path of the run; elsewhere it lies below what the script is told."""
+    if not script.elsewhere:
+        return quoting.word(path)
+    inner = posixpath.relpath(path, script.layout.base)
+    return '"$jf_place"' if inner == "." else f'"$jf_place"/{quoting.word(inner)}'
+
+
 def _environment(script: _Script) -> Iterator[str]:
     resources = script.header.resources
-    yield "export " + " ".join(_announced(script.layout, resources))
+    yield "export " + " ".join(_announced(script, resources))
     if resources.says_threads:
         yield f"export OMP_NUM_THREADS={resources.threads_per_rank}"
     if _needs_environment(resources):
@@ -199,8 +210,8 @@ def _needs_environment(resources: Resources) -> bool:
     return bool(modules or resources.source_list or resources.envs)
 
 
-def _announced(layout: Layout, resources: Resources) -> Iterator[str]:
-    yield f"REMOTE_ROOT={quoting.word(layout.base)}"
+def _announced(script: _Script, resources: Resources) -> Iterator[str]:
+    yield f"REMOTE_ROOT={_path(script, script.layout.base)}"
     yield f"DPDISPATCHER_NUMBER_NODE={resources.number_node}"
     yield f"DPDISPATCHER_CPU_PER_NODE={resources.cpu_per_node}"
     yield f"DPDISPATCHER_GPU_PER_NODE={resources.gpu_per_node}"

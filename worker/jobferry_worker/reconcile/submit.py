@@ -117,6 +117,7 @@ def _write_files(
         login_shell=p.cluster.login_shell,
         array=len(attempts) > 1,
         requeue=p.cluster.profile.requeue,
+        elsewhere=p.cluster.profile.is_bridged,
     )
     p.cluster.host.make_directories(layout.directories)
     p.write(files)

@@ -1,0 +1,49 @@
+"""Which bridge a cluster has: one line for each system that shares no directory with the worker.
+
+bridge = bridge_of(profile, "/home/ann/.jobferry/bridges/1f…", timedelta(seconds=60))
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from jobferry_common.models.profiles import HdfsProfile
+from jobferry_common.scripts.layout import HIDDEN
+from jobferry_worker.bridge.books import Books
+from jobferry_worker.bridge.bridge import Bridge
+from jobferry_worker.bridge.hdfs import hdfs_of
+from jobferry_worker.bridge.yarn import Yarn
+from jobferry_worker.hosts.local import LocalHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
+
+    from jobferry_common.models.cluster import ClusterProfile
+    from jobferry_worker.bridge.base import Storage, System
+
+    #: takes the profile, and the limit of one command or request
+    Maker = Callable[[ClusterProfile, timedelta], tuple[Storage, System]]
+
+
+def bridge_of(profile: ClusterProfile, root: str, limit: timedelta) -> Bridge:
+    """Return the bridge of a cluster whose files are under `root` on this machine.
+
+    Raises:
+        HostUnreachable: what it needs is not here.
+    """
+    storage, system = MAKERS[profile.batch_type](profile, limit)
+    return Bridge(Books(Path(root, HIDDEN, "bridge")), storage, system)
+
+
+def _yarn(profile: ClusterProfile, limit: timedelta) -> tuple[Storage, System]:
+    given = profile.remote_profile
+    client = given.client if isinstance(given, HdfsProfile) else None
+    host = LocalHost()
+    return hdfs_of(client, host, profile.remote_root or "", limit), Yarn(host, limit)
+
+
+#: batch type → maker
+MAKERS: Final[Mapping[str, Maker]] = MappingProxyType({"DistributedShell": _yarn})
