@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobferry_common.schedulers.base import Argv, Scheduler
+    from jobferry_worker.hosts.base import Host
 
 
 @dataclass(kw_only=True)
@@ -45,6 +46,12 @@ class System:
     first: int = 0  #: the index of an array's first element, as its log has it
     report: bool = False  #: the scheduler writes into a log what it has to say of the job
     slots: int = 32  #: one-core jobs that run at once
+    arrays: bool = True
+    nodes: int = 2  #: what a job may ask for, at least
+    many: int = 500  #: jobs that are told at once: fewer where each of them costs many commands
+    host: Host | None = None  #: runs the commands; None: this machine
+    #: where its scripts and logs are, if no job sees that directory; jobs tell by `directory` all the same
+    apart: Path | None = None
     resources: Resources = field(default_factory=Resources.default)
     facts: Facts = field(init=False)
     _since: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
@@ -58,8 +65,15 @@ class System:
             path.write_bytes(file.content)
         self.facts = self.scheduler.parse_facts(self.run(self.scheduler.facts()))
 
+    @property
+    def home(self) -> Path:
+        """The directory of a submit: scripts and logs are there."""
+        return self.apart or self.directory
+
     def run(self, argv: Argv, **variables: str) -> Completed:
         """Run one command."""
+        if self.host:
+            return self.host.run(argv, limit=timedelta(minutes=2))
         env = {**(os.environ if self.environment is None else self.environment), **variables}
         done = run(argv, env=env, limit=120)
         return Completed(
@@ -74,15 +88,16 @@ class System:
     ) -> Submit:
         """Write a script, and describe its submit; `resources` are fields to change."""
         number = next(self._numbers)
-        script = self.directory / f"script {number}.sh"
+        script = self.home / f"script {number}.sh"
         asked = Resources.model_validate({**self.resources.serialize(), **resources})
         header = list(self.scheduler.header(asked))
         lines = ["#!/bin/bash", *header, f"cd {shlex.quote(str(self.directory))} || exit", body, ""]
         script.write_text("\n".join(lines))
+        script.chmod(0o755)
         return Submit(
             script=str(script),
-            directory=str(self.directory),
-            log=str(self.directory / f"log.{number}"),
+            directory=str(self.home),
+            log=str(self.home / f"log.{number}"),
             token=Token(token or a_token()),
             name=f"job {number}",
             size=size,
@@ -97,6 +112,12 @@ class System:
         job = self.scheduler.parse_submit(self.run(self.scheduler.submit(submit)))
         self._submitted.append(job)
         return job
+
+    def submit_many(self, body: str, number: int) -> list[SchedulerId]:
+        """Submit equal jobs, as an array where there are arrays."""
+        if self.arrays:
+            return self.elements(self.submit(body, size=number), number)
+        return [self.submit(body) for _ in range(number)]
 
     def end(self) -> None:
         """Leave no job behind, whatever became of the test."""
@@ -157,9 +178,13 @@ class System:
 
     def written(self, name: str) -> str:
         """Wait until a job has written a file in its directory, and return it."""
-        path = self.directory / name
-        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{name} is there")
-        return path.read_text()
+        paths = (self.directory / name, self.home / name)
+
+        def read() -> str:
+            return next((path.read_text() for path in paths if path.exists()), "")
+
+        wait_until(lambda: read().endswith("\n"), f"{name} is there")
+        return read()
 
     def written_within(self, name: str, text: str) -> None:
         """Wait until a file holds a text, whatever stands around it."""

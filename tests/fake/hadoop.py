@@ -77,6 +77,14 @@ def main(command: str, home: str, arguments: Sequence[str]) -> int:
     return code
 
 
+def environment(home: Path, path: Mapping[str, str]) -> dict[str, str]:
+    """Install Hadoop's jar below `home`; return an environment that says where it is."""
+    jars = home / "hadoop/share/hadoop/yarn"
+    jars.mkdir(parents=True)
+    (jars / "hadoop-yarn-applications-distributedshell-3.3.6.jar").touch()
+    return {**path, "HADOOP_HOME": str(home / "hadoop")}
+
+
 def application(number: int) -> str:
     """Return the id of an application."""
     return f"application_{_STARTED}_{number:04}"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from jobferry_common.models import kinds
+from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.schedulers import scheduler_named
+from jobferry_worker.bridge.host import BridgeHost
+from jobferry_worker.bridge.making import bridge_of
 from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
 from tests.conformance.system import System
-from tests.fake import fugaku, jh, lsf, pbs
+from tests.fake import fugaku, hadoop, jh, lsf, pbs
 from tests.fake.commands import env_with, install
 from tests.fake.engine import Engine
 
@@ -80,7 +87,46 @@ FAKES: Final[Mapping[str, Fake]] = {
         module=fugaku,
         system={"hold_flag": "#PJM --at 209912312359", "time_limit": "2s"},
     ),
+    "DistributedShell": Fake(
+        scheduler="DistributedShell",
+        module=hadoop,
+        system={"arrays": False, "nodes": 1, "many": 30},
+    ),
 }
+
+
+def _behind_a_bridge(
+    fake: Fake, engine: Engine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> System:
+    """Return a system whose commands a bridge answers; its scripts are where no job sees them."""
+    for name, value in hadoop.environment(engine.home, env_with(tmp_path / "bin")).items():
+        monkeypatch.setenv(name, value)
+    given = {
+        "batch_type": fake.scheduler,
+        "context_type": "HDFS",
+        "remote_root": "/user/ann/a root",
+    }
+    root = tmp_path / "a root's"
+    limit = timedelta(seconds=60)
+    bridge = bridge_of(ClusterProfile.load_from_dict(given), str(root), limit)
+    apart = root / "5e7-1 it's"
+    apart.mkdir(parents=True)
+
+    def forget(job: SchedulerId) -> None:
+        (one,) = [one for one in engine.elements() if one.job.name.endswith(job)]
+        assert one.pid
+        os.killpg(one.pid, signal.SIGKILL)  # before it can deliver anything
+        engine.vanish(one.job.number)
+
+    return System(
+        scheduler=scheduler_named(fake.scheduler, home="/nowhere"),
+        directory=directory,
+        host=BridgeHost(lambda: bridge),
+        apart=apart,
+        slots=4,
+        forget=forget,
+        **fake.system,
+    )
 
 
 def forget_in(engine: Engine) -> Any:
@@ -105,11 +151,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def system(
-    engine: Engine, request: pytest.FixtureRequest, directory: Path, tmp_path: Path
+    engine: Engine,
+    request: pytest.FixtureRequest,
+    directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> System:
     """Each fake in turn."""
     fake = FAKES[request.node.callspec.params["engine"]]
     install(tmp_path / "bin", fake.module.__name__, fake.module.COMMANDS, home=engine.home)
+    if fake.scheduler in kinds.PAIRS:
+        return _behind_a_bridge(fake, engine, directory, tmp_path, monkeypatch)
     return System(
         scheduler=scheduler_named(fake.scheduler, home="/nowhere"),
         directory=directory,

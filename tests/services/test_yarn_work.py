@@ -1,0 +1,155 @@
+"""A whole run through a real worker on a fake YARN: no job sees the worker's directories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobferry_common.states import JobState, RunState
+from tests.fake import hadoop
+from tests.fake.commands import env_with, install
+from tests.fake.engine import Engine
+from tests.testbed.processes import wait_until
+from tests.testbed.work import COPY, PATIENCE, Work, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.testbed.fleet import Fleet
+
+pytestmark = pytest.mark.needs("valkey")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """A YARN with an HDFS."""
+    engine = Engine(tmp_path / "cluster")
+    engine.configure(queues=["main"])
+    install(tmp_path / "bin", hadoop.__name__, hadoop.COMMANDS, home=engine.home)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def make_fleet(
+    engine: Engine,
+    fleet_of: Callable[..., Fleet],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Fleet]:
+    """A function that starts a fleet on it."""
+    monkeypatch.chdir(tmp_path)
+    profile = {
+        "batch_type": "DistributedShell",
+        "context_type": "HDFSContext",
+        "remote_root": "/user/ann/jobferry",
+        "retry_count": 1,
+        "remote_profile": {"bridge_root": str(tmp_path / "bridge root")},
+    }
+    env = hadoop.environment(engine.home, env_with(tmp_path / "bin"))
+
+    def make(**keywords: Any) -> Fleet:
+        return fleet_of({"yarn": profile}, env=env, **keywords)
+
+    return make
+
+
+def test_work_is_done_where_nobody_sees_the_root(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    work = Work(
+        tmp_path,
+        [f"{COPY}; cat ../share/table >> out; pwd > where; echo $REMOTE_ROOT >> where"] * 3,
+    )
+    (work.base / "share").mkdir()
+    (work.base / "share/table").write_text("common\n")
+    submission = work.submission(
+        cluster="yarn",
+        resources={
+            "memory_per_node": "3GB",
+            "envs": {"MINE": "1"},
+            "prepend_script": ["echo ready"],
+        },
+        forward_common_files=["share/table"],
+    )
+    handle = make_fleet().submit(submission)
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1] * 3
+    assert [(work.base / f"t{one}/out").read_text() for one in range(3)] == [
+        f"input {one}\ncommon\n" for one in range(3)
+    ]
+    root = str(tmp_path / "bridge root")
+    for path in (tmp_path / "bridge root").rglob("where"):
+        assert root not in path.read_text()
+        assert str(engine.home / "containers") in path.read_text()
+    options = [job.more["options"] for job in engine.jobs().values()]
+    assert [one["container_memory"] for one in options] == [["3072"]] * 3
+    assert all(root not in path.read_text() for path in (engine.home / "jobs").glob("*.sh"))
+
+
+def test_all_that_was_stored_is_removed_in_the_end(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    work = Work(tmp_path, [COPY])
+    handle = make_fleet().submit(work.submission(cluster="yarn"))
+    assert handle.result(PATIENCE).ok
+
+    def left() -> list[Path]:
+        return [path for path in (engine.home / "hdfs").rglob("*") if path.is_file()]
+
+    wait_until(lambda: not left(), "HDFS is empty", limit=PATIENCE)
+
+
+def test_a_failure_is_retried_and_told_with_its_code(
+    make_fleet: Callable[..., Fleet], tmp_path: Path
+) -> None:
+    work = Work(tmp_path, [COPY, "echo try >> tries; exit 3"])
+    handle = make_fleet().submit(work.submission(cluster="yarn"))
+    assert handle.wait(PATIENCE).state is RunState.FAILED
+    assert work.starts() == [1, 2]
+    [failure] = handle.result(PATIENCE, checked=False).failures
+    assert (failure.task, failure.code) == (1, 3)
+    (tries,) = (tmp_path / "bridge root").rglob("tries")
+    assert tries.read_text() == "try\ntry\n"  # the second went on with what the first had left
+
+
+def test_a_queue_that_is_not_there_fails_the_run_in_yarns_words(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    work = Work(tmp_path, [COPY])
+    fleet = make_fleet()
+    handle = fleet.submit(work.submission(cluster="yarn", queue="nosuch"))
+    assert handle.wait(PATIENCE).state is RunState.FAILED
+    ((_, record),) = fleet.ledger().jobs(handle.id)
+    assert "to unknown queue: nosuch" in record.reason
+    assert not engine.jobs()
+
+
+def test_running_work_is_cancelled(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
+) -> None:
+    work = Work(tmp_path, ["sleep 600"] * 2)
+    handle = make_fleet().submit(work.submission(cluster="yarn"))
+    until(handle, JobState.RUNNING, 2)
+    handle.cancel()
+    assert handle.wait(PATIENCE).state is RunState.CANCELLED
+    assert {one.how for one in engine.elements()} == {"cancelled"}
+
+
+@pytest.mark.parametrize("point", ["bridge-stored", "bridge-begun", "bridge-unpacked"])
+def test_a_worker_that_is_killed_on_the_bridge_starts_nothing_twice(
+    make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path, point: str
+) -> None:
+    """Between put and start; between start and its being written down; between results and their being told."""
+    fleet = make_fleet(worker=False)
+    doomed = fleet.start_worker(JOBFERRY_KILL_AT=point)
+    work = Work(tmp_path, [COPY] * 2)
+    handle = fleet.submit(work.submission(cluster="yarn"))
+    assert doomed.wait(PATIENCE) == -9
+    fleet.start_worker()
+    assert handle.result(PATIENCE).ok
+    assert work.starts() == [1, 1]
+    assert work.everything_came_back()
+    assert len(engine.jobs()) == 2
