@@ -25,6 +25,11 @@ COMMANDS: Final = ("hadoop", "yarn")
 USER: Final = "root"
 _STARTED: Final = 1732000000000
 _CLIENT: Final = "org.apache.hadoop.yarn.applications.distributedshell.Client"
+#: what a node manager tells a container, in front of its script
+_WHO: Final = (
+    f'CONTAINER_ID=container_e17_{_STARTED}_$(printf %04d "$FAKE_NUMBER")_01_000002\n'
+    "export CONTAINER_ID\nunset FAKE_NUMBER\n"
+)
 #: options of the client that take a value, and flags; of 3.1 and later
 _VALUES: Final = frozenset(
     {
@@ -161,12 +166,12 @@ def _submitted(engine: Engine, options: Mapping[str, list[str]]) -> int:
     container = engine.home / "containers" / uuid.uuid4().hex
     container.mkdir(parents=True)
     job = engine.submit(
-        script=script.read_text(),
+        script=f"{_WHO}{script.read_text()}",
         out=str(container / "stdout"),
         err=str(container / "stderr"),
         env={
             **dict(pair.partition("=")[::2] for pair in options.get("shell_env", [])),
-            "CONTAINER_ID": f"container_e17_{_STARTED}_{'%i'}_01_000002",
+            "FAKE_NUMBER": "%i",
         },
         name=given.get("appname", "DistributedShell"),
         user=USER,

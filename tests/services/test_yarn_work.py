@@ -89,6 +89,12 @@ def test_work_is_done_where_nobody_sees_the_root(
     assert all(root not in path.read_text() for path in (engine.home / "jobs").glob("*.sh"))
 
 
+def test_the_test_of_a_cluster_goes_over_the_bridge(make_fleet: Callable[..., Fleet]) -> None:
+    done = make_fleet().jobferry("cluster", "test", "yarn")
+    assert done.returncode == 0, done.stdout
+    assert "Hadoop 3.3.6, no arrays" in done.stdout
+
+
 def test_all_that_was_stored_is_removed_in_the_end(
     make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ from jobferry_common.names import AttemptKey, ClusterName, RunId, SubmissionId, 
 from jobferry_common.schedulers.base import Phase, Submit
 from jobferry_common.scripts.layout import HIDDEN, Layout
 from jobferry_common.scripts.records import parse_record
-from jobferry_common.scripts.render import batch_files
+from jobferry_common.scripts.render import batch_files, header_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,6 +218,7 @@ class _Trial:
             log=self._layout.log(self._token),
             token=self._token,
             name="jobferry-test",
+            header=header_lines(self._header, self._cluster.scheduler),
         )
         scheduler = self._cluster.scheduler
         self._id = scheduler.parse_submit(self._run_command(scheduler.submit(submit)))

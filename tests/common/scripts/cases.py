@@ -37,6 +37,7 @@ CASES: Final[Mapping[str, Mapping[str, Any]]] = {
     "in_place": {"_in_place": True},
     "login_shell": {"login_shell": True},
     "requeue": {"requeue": True},
+    "elsewhere": {"elsewhere": True, "envs": {"A": 1}, "prepend_script": ["true"]},
     "nodes": {"number_node": 2, "cpu_per_node": 8, "gpu_per_node": 4, "queue_name": "gpu"},
     "ranks_and_threads": {"ntasks_per_node": 2, "cpus_per_task": 4},
     "window": {"group_size": 8, "para_deg": 4},
@@ -71,7 +72,9 @@ def rendered(case: str) -> str:
     given = dict(CASES[case])
     tasks: list[TaskSpec] = given.pop("_tasks", [_RELAX])
     attempts = [AttemptKey(*attempt) for attempt in given.pop("_attempts", ((0, 1),))]
-    options = {name: given.pop(name, False) for name in ("login_shell", "array", "requeue")}
+    options = {
+        name: given.pop(name, False) for name in ("login_shell", "array", "requeue", "elsewhere")
+    }
     header = replace(
         header_of(resources_of(), len(tasks)),
         in_place=given.pop("_in_place", False),

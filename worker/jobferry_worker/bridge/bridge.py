@@ -63,6 +63,8 @@ class Bridge:
         self._hands = Hands(_HANDS)
         self._carrier = Carrier(books, storage, system, clock)
         self._told = Told(grace.total_seconds())
+        #: directories of runs of which a job was waited for
+        self._tried: set[str] = set()
 
     def run(self, argv: Argv, *, limit: timedelta = timedelta(minutes=1)) -> Completed:
         """Answer one command; what goes wrong is told as a command tells it."""
@@ -93,7 +95,8 @@ class Bridge:
     def _submit(self, words: Sequence[str], patience: timedelta) -> str:
         job = _read(words, self._clock())
         self._books.open()
-        first = all(other.directory != job.directory for other in self._books.all())
+        first = job.directory not in self._tried
+        self._tried.add(job.directory)
         if self._books.add(job):
             logger.debug("The bridge has %s.", job.id, extra={"action": "bridge", "id": job.id})
         done = self._hands.take(job.id, lambda: self._carrier.send(job.id))

@@ -12,6 +12,8 @@ from __future__ import annotations
 import glob
 import os
 import shlex
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import CommandFailed, SubmitRefused, UnreadableOutput
@@ -29,7 +31,6 @@ from jobferry_worker.bridge.base import Said
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
-    from pathlib import Path
 
     from jobferry_common.schedulers.distributed_shell_answers import Application
     from jobferry_worker.bridge.books import Job
@@ -135,9 +136,7 @@ def _jar(options: list[str]) -> str:
     Raises:
         SubmitRefused: there is none.
     """
-    places = [
-        f"{os.environ[home]}/{place}" for home in _HOMES if home in os.environ for place in _PLACES
-    ]
+    places = _places()
     if "-jar" in options:
         at = options.index("-jar")
         given = options[at + 1] if at + 1 < len(options) else ""
@@ -149,11 +148,19 @@ def _jar(options: list[str]) -> str:
     fit = [jar for jar in found if not jar.endswith(("-sources.jar", "-tests.jar"))]
     if not fit:
         msg = (
-            f"there is no {_JAR} in {' or '.join(places) or '$HADOOP_YARN_HOME, which is not set'}; "
+            f"there is no {_JAR} in {' or '.join(places) or 'no place that Hadoop names'}; "
             "expected its directory in resources.kwargs.yarn_path"
         )
         raise SubmitRefused(msg)
     return fit[-1]
+
+
+def _places() -> list[str]:
+    """Return where Hadoop's own jars may be: where it says that it is, and around its command."""
+    homes = [os.environ[name] for name in _HOMES if name in os.environ]
+    if command := shutil.which("hadoop"):
+        homes.append(str(Path(command).resolve().parent.parent))
+    return [f"{home}/{place}".rstrip("/") for home in homes for place in _PLACES]
 
 
 def _words(jar: str, job: Job, bootstrap: Path, options: Sequence[str]) -> tuple[str, ...]:
