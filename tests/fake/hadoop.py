@@ -240,7 +240,7 @@ def _words(one: Element) -> tuple[str, str, str]:
 
 
 def _list(engine: Engine) -> int:
-    found = engine.elements()
+    found = [] if engine.config.get("hidden") else engine.elements()
     print(
         "Total number of applications (application-types: [], states: [NEW, NEW_SAVING, SUBMITTED, ACCEPTED, "
         f"RUNNING, FINISHED, FAILED, KILLED] and tags: []):{len(found)}"

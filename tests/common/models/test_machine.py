@@ -9,7 +9,7 @@ import pytest
 
 from jobferry_common.errors import BadInput
 from jobferry_common.models import kinds
-from jobferry_common.models.cluster import profile_of
+from jobferry_common.models.cluster import ClusterProfile, profile_of
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.profiles import BohriumProfile, OpenApiProfile, SshProfile
 from jobferry_common.models.resources import Resources
@@ -220,3 +220,81 @@ def test_a_machine_survives_its_own_serialization(tmp_path: Path) -> None:
     path.write_text(json.dumps(machine.serialize()), encoding="utf-8")
     assert Machine.load_from_json(path) == machine
     assert Machine.load_from_json_file(path) == machine
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "words"),
+    [
+        (
+            "DistributedShell",
+            "Local",
+            "Local does not reach DistributedShell; expected the context HDFS",
+        ),
+        (
+            "DistributedShell",
+            "SSH",
+            "SSH does not reach DistributedShell; expected the context HDFS",
+        ),
+        ("DistributedShell", "LazyLocal", "expected the context HDFS"),
+        ("Bohrium", "HDFS", "HDFS does not reach Bohrium; expected the context Bohrium"),
+        ("Slurm", "HDFS", "HDFS carries files to DistributedShell alone, and not to Slurm"),
+        ("Shell", "OpenAPI", "OpenAPI carries files to OpenAPI alone, and not to Shell"),
+    ],
+)
+def test_a_context_that_does_not_reach_a_batch_type_is_refused(
+    batch: str, context: str, words: str
+) -> None:
+    assert words in kinds.misfit(batch, context)
+    with pytest.raises(BadInput, match=r"context_type: .*expected"):
+        ClusterProfile.load_from_dict(
+            {
+                "batch_type": batch,
+                "context_type": context,
+                "remote_root": "/r",
+                "remote_profile": {"hostname": "h"} if context == "SSH" else {},
+            }
+        )
+
+
+def test_every_pair_goes_together_or_is_refused() -> None:
+    fit = {
+        (batch, context)
+        for batch in kinds.BATCH_TYPES
+        for context in kinds.CONTEXTS
+        if not kinds.misfit(batch, context)
+    }
+    plainly = set(kinds.BATCH_TYPES) - set(kinds.PAIRS)
+    assert fit == {
+        *kinds.PAIRS.items(),
+        *((batch, context) for batch in plainly for context in ("LazyLocal", "Local", "SSH")),
+    }
+
+
+def test_the_root_of_hdfs_stays_a_path_there() -> None:
+    machine = Machine.load_from_dict(
+        {
+            "batch_type": "DistributedShell",
+            "context_type": "HDFSContext",
+            "local_root": "./",
+            "remote_root": "hdfs://namenode:8020/user/ann",
+        }
+    )
+    profile = profile_of(machine, "/home/ann")
+    assert (profile.context_type, profile.remote_root) == ("HDFS", "hdfs://namenode:8020/user/ann")
+    assert profile.root
+    assert profile.root.startswith("~/.jobferry/bridges/")
+    slower = profile.model_copy(update={"commands_per_second": 1.0})
+    assert slower.root == profile.root
+    elsewhere = profile.model_copy(update={"remote_root": "/other"})
+    assert elsewhere.root != profile.root
+
+
+def test_a_bridge_may_be_told_where_its_files_are() -> None:
+    given = {"batch_type": "DistributedShell", "context_type": "HDFS", "remote_root": "/user/ann"}
+    profile = ClusterProfile.load_from_dict({**given, "remote_profile": {"bridge_root": "/data"}})
+    assert profile.root == "/data"
+
+
+def test_hdfs_needs_a_remote_root() -> None:
+    with pytest.raises(BadInput, match="remote_root: is missing"):
+        ClusterProfile.load_from_dict({"batch_type": "DistributedShell", "context_type": "HDFS"})

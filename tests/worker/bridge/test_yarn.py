@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,8 +17,11 @@ from jobferry_common.errors import (
     UnreadableOutput,
 )
 from jobferry_common.schedulers.base import Phase
+from jobferry_common.schedulers.bridged import COMMAND
 from jobferry_common.states import Outcome
-from jobferry_worker.bridge.books import Job
+from jobferry_worker.bridge.books import Books, Job
+from jobferry_worker.bridge.bridge import Bridge
+from jobferry_worker.bridge.hdfs import HdfsByCommand
 from jobferry_worker.bridge.yarn import Yarn
 from jobferry_worker.hosts.local import LocalHost
 from tests.fake import hadoop
@@ -149,3 +153,38 @@ def test_an_answer_without_a_table_is_no_answer(yarn: Yarn, tmp_path: Path) -> N
     (tmp_path / "bin/yarn").write_text("#!/bin/sh\necho nothing to see\n")
     with pytest.raises(UnreadableOutput, match="no table"):
         yarn.look([JOB])
+
+
+def test_of_two_applications_for_one_job_one_runs_it(engine: Engine, tmp_path: Path) -> None:
+    """The answer to a start is lost, and YARN does not show the application for longer than anybody waits."""
+    base, host, limit = tmp_path / "5e7-1", LocalHost(), timedelta(seconds=2)
+    base.mkdir()
+    script = base / "script.sh"
+    go = tmp_path / "go"
+    script.write_text(f"#!/bin/bash\necho ran >> ran; until [ -e '{go}' ]; do sleep 0.1; done\n")
+    script.chmod(0o755)
+    storage = HdfsByCommand(host, "/user/ann", timedelta(minutes=1))
+    bridge = Bridge(
+        Books(tmp_path / "home"), storage, Yarn(host, limit), grace=timedelta(seconds=1)
+    )
+    bridge.run((COMMAND, "facts"))
+    engine.configure(mute=True, hidden=True)
+    words = (f"--directory={base}", f"--log={base}/log", str(script))
+    bridge.run((COMMAND, "submit", f"--token={JOB.id}", "--name=x", *words))
+
+    def listed() -> dict[str, Any]:
+        (job,) = json.loads(bridge.run((COMMAND, "list")).checked())["jobs"]
+        return dict(job)
+
+    wait_until(lambda: listed() and len(engine.jobs()) == 2, "it was started again")
+    wait_until(
+        lambda: any(one.phase == "done" for one in engine.elements()), "one of them gave way"
+    )
+    engine.configure(hidden=False)
+    go.touch()
+    wait_until(lambda: listed()["phase"] == "ended", "the job has ended")
+    assert (listed()["outcome"], listed()["code"]) == ("succeeded", 0)
+    assert (base / "ran").read_text() == "ran\n"
+    assert len(engine.jobs()) == 2
+    said = [path.read_text() for path in engine.home.glob("containers/*/stderr")]
+    assert sum("belongs to another" in text for text in said) == 1

@@ -25,7 +25,8 @@ class Hands:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
         self._known: dict[str, threading.Event] = {}
-        self._threads = 0
+        #: at work now
+        self.threads = 0
 
     def take(self, key: str, work: Callable[[], None]) -> threading.Event:
         """Do it soon, unless something of this key is waiting or being done; return what is set at its end."""
@@ -34,21 +35,16 @@ class Hands:
                 return self._known[key]
             done = self._known[key] = threading.Event()
             self._waiting.append((key, work))
-            if self._threads < self._most:
-                self._threads += 1
+            if self.threads < self._most:
+                self.threads += 1
                 threading.Thread(target=self._serve, name="bridge", daemon=True).start()
             return done
-
-    def has(self, key: str) -> bool:
-        """Tell whether something of this key is waiting or being done."""
-        with self._lock:
-            return key in self._known
 
     def _serve(self) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._threads -= 1
+                    self.threads -= 1
                     return
                 key, work = self._waiting.popleft()
             try:
