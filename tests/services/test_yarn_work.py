@@ -26,7 +26,7 @@ pytestmark = pytest.mark.needs("valkey")
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A YARN with an HDFS."""
     engine = Engine(tmp_path / "cluster")
-    engine.configure(queues=["main"])
+    engine.configure(queues=["main", "default"])
     install(tmp_path / "bin", hadoop.__name__, hadoop.COMMANDS, home=engine.home)
     yield engine
     engine.stop()
