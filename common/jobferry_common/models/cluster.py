@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, StrictBool, StrictFloat, StrictStr
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import kinds
 from jobferry_common.models.profiles import SshProfile
-from jobferry_common.models.target import Target, missing_remote_root
+from jobferry_common.models.target import Target, missing_remote_root, with_retries
 from jobferry_common.models.values import Count, Positive
 from jobferry_common.names import ClusterName
 
@@ -67,7 +67,7 @@ class ClusterProfile(Target):
         batch = data.get("batch_type")
         if isinstance(batch, str) and batch.lower() == "shell":
             data.setdefault("login_shell", False)
-        return data
+        return with_retries(data)
 
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -166,8 +166,7 @@ def _kept(profile: RemoteProfile, keep: Keep | None) -> tuple[RemoteProfile, lis
     unkept = []
     for name in profile.secrets():
         secret: SecretStr = getattr(profile, name)
-        is_ssh = isinstance(profile, SshProfile)
-        found = keep(f"{account}-{name}", secret.get_secret_value()) if keep and is_ssh else None
+        found = keep(f"{account}-{name}", secret.get_secret_value()) if keep else None
         if found is None:
             unkept.append(name)
         else:

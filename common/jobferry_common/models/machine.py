@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import PrivateAttr, StrictBool
 
 from jobferry_common.models.resources import MachineBeside, Resources, holds_both
-from jobferry_common.models.target import Target, missing_remote_root
+from jobferry_common.models.target import Target, missing_remote_root, with_retries
 from jobferry_common.models.values import Count
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ class Machine(Target):
         machine = cls.model_validate(both.machine)
         machine._resources = both.resources  # noqa: SLF001 - our own class
         return machine
+
+    @classmethod
+    def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the input with the tries that Bohrium's profile allows."""
+        return with_retries(data)
 
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PositiveFloat,
@@ -23,11 +22,14 @@ from pydantic import (
 )
 
 from jobferry_common import secrets
+from jobferry_common.models import cloud_input
 from jobferry_common.models.base import Model
-from jobferry_common.models.values import Count, Text
+from jobferry_common.models.values import Count, Positive, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from jobferry_common.models.base import Fault
 
 
 def _well_formed(secret: SecretStr) -> SecretStr:
@@ -112,28 +114,82 @@ class HdfsProfile(BridgeProfile):
     client: Literal["hadoop", "pyarrow"] | None = None
 
 
-class BohriumProfile(RemoteProfile):
+class CloudProfile(BridgeProfile):
+    """What the clouds have in common."""
+
+    ignore_exit_code: StrictBool = True  #: DPDispatcher's; a job's own record tells how it ended
+    #: DPDispatcher's; no archive is kept beside the results once these are safe
+    keep_backup: StrictBool | None = None
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """The settings of each job, under the platform's own names."""
+        return {}
+
+    @property
+    def in_groups(self) -> bool:
+        """True where the jobs of a run are shown as one group."""
+        return False
+
+
+class BohriumProfile(CloudProfile):
     """Of Bohrium."""
 
     aliases: ClassVar[Mapping[str, str]] = {"project_id": "program_id"}
 
     email: Text | None = None
     phone: Text | None = None
-    password: SecretStr | None = Field(default=None, exclude=True)
+    password: Secret | None = None
     program_id: StrictInt = Field(description="the number of the project")
-    retry_count: Count | None = 2
-    ignore_exit_code: StrictBool = True
-    keep_backup: StrictBool | None = None
+    retry_count: Count | None = 2  #: where the machine itself says none
     input_data: dict[str, Any] = Field(description="the job's settings on the platform")
 
+    @classmethod
+    def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
+        """Find settings that jobferry says itself, or cannot keep its promises with."""
+        given = data.get("input_data")
+        if isinstance(given, dict):
+            yield from ((("input_data", key), what) for key, what in cloud_input.faults_of(given))
 
-class OpenApiProfile(RemoteProfile):
-    """Of OpenAPI; the platform knows more keys than are listed here."""
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """The settings of each job, under the platform's own names."""
+        return cloud_input.of_platform(self.input_data)
 
-    model_config = ConfigDict(extra="allow")
+    @property
+    def in_groups(self) -> bool:
+        """True where the jobs of a run are shown as one group."""
+        return self.input_data.get("grouped", False) is True
 
-    access_key: SecretStr | None = Field(default=None, exclude=True)
-    app_key: SecretStr | None = Field(default=None, exclude=True)
+
+class OpenApiProfile(CloudProfile):
+    """Of OpenAPI. Key, project and app key may stand in the worker's environment instead (BOHRIUM_ACCESS_KEY, …)."""
+
+    access_key: Secret | None = None
+    project_id: StrictInt | None = None
+    app_key: Secret | None = None
+    job_name: Text | None = None  #: stands before the name of the run
+    machine_type: Text = ""
+    image_address: Text = ""
+    platform: Text = "ali"
+    output_log: StrictBool = False  #: DPDispatcher's; `jobferry logs` shows them
+    grouped: StrictBool = True  #: the jobs of a run are shown as one group
+    real_user_id: StrictInt | Text | None = None
+    session_id: StrictInt | Text | None = None
+    disk_size: Positive | None = None  #: GB
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """The settings of each job, under the platform's own names."""
+        names = ("job_name", "machine_type", "image_address", "platform", "disk_size")
+        users = ("real_user_id", "session_id")
+        said = {name: getattr(self, name) for name in (*names, *users)}
+        return cloud_input.of_platform({key: value for key, value in said.items() if value})
+
+    @property
+    def in_groups(self) -> bool:
+        """True where the jobs of a run are shown as one group."""
+        return self.grouped
 
 
 def _is_literal(value: object) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, SerializeAsAny, StrictStr, ValidationInfo, field_val
 
 from jobferry_common.models import kinds
 from jobferry_common.models.base import Model
-from jobferry_common.models.profiles import PROFILES, LocalProfile, RemoteProfile
+from jobferry_common.models.profiles import PROFILES, BohriumProfile, LocalProfile, RemoteProfile
 from jobferry_common.models.values import Text
 
 if TYPE_CHECKING:
@@ -79,3 +79,20 @@ def missing_remote_root(data: Mapping[str, Any]) -> bool:
     except (KeyError, ValueError, AttributeError):
         return False
     return context in ("Local", "SSH", "HDFS") and not data.get("remote_root")
+
+
+def with_retries(data: dict[str, Any]) -> dict[str, Any]:
+    """Return an input with the retry_count of Bohrium's profile, where there is none beside it."""
+    profile = data.get("remote_profile")
+    if "retry_count" in data or not isinstance(profile, dict | BohriumProfile):
+        return data
+    try:
+        if kinds.context_type(data["context_type"]) != "Bohrium":
+            return data
+    except (KeyError, ValueError, AttributeError):
+        return data
+    default = BohriumProfile.model_fields["retry_count"].default
+    given = (
+        profile.get("retry_count", default) if isinstance(profile, dict) else profile.retry_count
+    )
+    return data if given is None else {**data, "retry_count": given}

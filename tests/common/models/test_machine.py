@@ -128,13 +128,86 @@ def test_bohrium_takes_project_id_for_program_id() -> None:
     assert machine.remote_profile.input_data == {"_kept": 1}
 
 
-def test_openapi_keeps_keys_that_only_the_platform_knows() -> None:
-    profile = {"access_key": "x", "machine_type": "c2", "any": {"thing": 1}}
+def test_openapi_knows_its_keys_and_keeps_no_secret() -> None:
+    profile = {"access_key": "x", "machine_type": "c2_m4_cpu", "image_address": "reg/i:1"}
     machine = Machine.load_from_dict(
         plain(batch_type="OpenAPI", context_type="openapi", remote_profile=profile)
     )
     assert isinstance(machine.remote_profile, OpenApiProfile)
-    assert machine.serialize()["remote_profile"] == {"machine_type": "c2", "any": {"thing": 1}}
+    assert machine.serialize()["remote_profile"]["machine_type"] == "c2_m4_cpu"
+    assert machine.serialize()["remote_profile"]["access_key"] is None
+    assert dict(machine.remote_profile.job) == {
+        "scassType": "c2_m4_cpu",
+        "imageName": "reg/i:1",
+        "platform": "ali",
+    }
+    (problem,) = problems(
+        plain(context_type="openapi", remote_profile={**profile, "machin_type": 1})
+    )
+    assert "did you mean 'machine_type'" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("command", "x", "the command of each task"),
+        ("backward_files", ["a"], "the backward_files of each task"),
+        ("max_reschedule_times", 2, "retry_count beside the machine"),
+        ("max_run_time", 5, "time_limit of the resources"),
+        ("lebesgue_version", 1, "version 2 alone"),
+        ("job_resources", "x", "expected a list"),
+    ],
+)
+def test_what_bohrium_may_not_be_told_is_refused_by_name(
+    key: str, value: object, words: str
+) -> None:
+    profile = {"program_id": 7, "input_data": {"grouped": True, key: value}}
+    (problem,) = problems(plain(context_type="Bohrium", remote_profile=profile))
+    assert f"remote_profile.input_data.{key}" in problem
+    assert words in problem
+
+
+def test_what_bohrium_is_told_has_the_platforms_names() -> None:
+    given = {
+        "job_type": "container",
+        "log_file": "a/log",
+        "grouped": True,
+        "scass_type": "c8_m32_cpu",
+        "image_address": "reg/i:1",
+        "disk_size": 50,
+        "checkpoint_files": ["x"],
+        "api_version": 2,
+        "max_reschedule_times": 0,
+        "_note": "for me",
+    }
+    profile = BohriumProfile(program_id=7, input_data=given)
+    assert profile.in_groups
+    assert dict(profile.job) == {
+        "jobType": "container",
+        "logFiles": "a/log",
+        "scassType": "c8_m32_cpu",
+        "imageName": "reg/i:1",
+        "diskSize": 50,
+        "checkpointFiles": ["x"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("beside", "inside", "tries"),
+    [
+        ({}, {}, 2),
+        ({}, {"retry_count": 5}, 5),
+        ({"retry_count": 1}, {"retry_count": 5}, 1),
+        ({}, {"retry_count": None}, 3),
+    ],
+)
+def test_bohriums_own_retry_count_holds_where_the_machine_has_none(
+    beside: dict[str, Any], inside: dict[str, Any], tries: int
+) -> None:
+    profile = {"program_id": 7, "input_data": {}, **inside}
+    given = plain(batch_type="Bohrium", context_type="bohrium", remote_profile=profile, **beside)
+    assert Machine.load_from_dict(given).retry_count == tries
+    assert Machine(**given).retry_count == tries
 
 
 @pytest.mark.parametrize("field", ["password", "passphrase", "totp_secret"])
