@@ -73,6 +73,8 @@ BRIDGE: Final = (
     "bridge-fetched",
     "bridge-unpacked",
 )
+#: of a cloud behind a bridge: its archive is there, and no job is made of it
+CLOUD: Final = ("cloud-uploaded",)
 #: of a producer, in the order in which a submission meets them
 PRODUCER: Final = (
     "after-offered",

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from jobferry_common.killpoints import BEAT, BRIDGE, MOVES, PASS, PRODUCER, RECOVER, deadly
+from jobferry_common.killpoints import BEAT, BRIDGE, CLOUD, MOVES, PASS, PRODUCER, RECOVER, deadly
 
 ROOT: Final = Path(__file__).parents[2]
-ALL: Final = (*PASS, *MOVES, *BRIDGE, *RECOVER, *PRODUCER, *BEAT)
+ALL: Final = (*PASS, *MOVES, *BRIDGE, *CLOUD, *RECOVER, *PRODUCER, *BEAT)
 
 
 def passed(part: str) -> set[str]:
@@ -23,7 +23,7 @@ def passed(part: str) -> set[str]:
 
 def test_every_point_has_one_name_and_stands_in_the_code() -> None:
     assert len(set(ALL)) == len(ALL)
-    assert passed("worker") == {*PASS, *MOVES, *BRIDGE, *RECOVER, *BEAT}
+    assert passed("worker") == {*PASS, *MOVES, *BRIDGE, *CLOUD, *RECOVER, *BEAT}
     assert passed("producer") == set(PRODUCER)
 
 

@@ -112,9 +112,10 @@ def profile_of(
         keep: puts a secret where only the worker finds it; None: there is no such place.
 
     Raises:
-        BadInput: it holds a secret that cannot be kept, or describes what cannot be submitted to yet.
+        BadInput: it holds a secret that cannot be kept, or its context does not reach its batch system.
     """
-    hindrances = list(kinds.not_yet(machine.batch_type, machine.context_type))
+    words = kinds.misfit(machine.batch_type, machine.context_type)
+    hindrances = [("context_type", words)] if words else []
     remote_profile, unkept = _kept(_local_paths(machine, directory), keep)
     hindrances += [(f"remote_profile.{name}", _NO_SECRETS) for name in unkept]
     if hindrances:

@@ -1,4 +1,4 @@
-"""Batch types and contexts: their names, their aliases, and which of them can be submitted to.
+"""Batch types and contexts: their names, their aliases, and which of them go together.
 
 >>> batch_type("slurm"), context_type("localcontext"), batch_type("DpCloudServer")
 ('Slurm', 'Local', 'Bohrium')
@@ -30,20 +30,6 @@ BATCH_TYPES: Final = (
 )
 CONTEXTS: Final = ("LazyLocal", "Local", "SSH", "HDFS", "Bohrium", "OpenAPI")
 
-#: what can be described already, and be submitted to with a later version
-LATER_BATCH_TYPES: Final = frozenset(BATCH_TYPES) - {
-    "Shell",
-    "Slurm",
-    "SlurmJobArray",
-    "PBS",
-    "Torque",
-    "SGE",
-    "LSF",
-    "JH_UniScheduler",
-    "Fugaku",
-    "DistributedShell",
-}
-LATER_CONTEXTS: Final = frozenset(CONTEXTS) - {"LazyLocal", "Local", "SSH", "HDFS"}
 #: systems that share no directory with the worker: batch type → the one context that carries files there
 PAIRS: Final[Mapping[str, str]] = MappingProxyType(
     {"DistributedShell": "HDFS", "Bohrium": "Bohrium", "OpenAPI": "OpenAPI"}
@@ -73,16 +59,6 @@ def context_type(text: str) -> str:
     return _find(text, text.lower().removesuffix(_SUFFIX), CONTEXTS, "context")
 
 
-def not_yet(batch: str, context: str) -> list[tuple[str, str]]:
-    """Return what keeps a machine from being submitted to: pairs of field and message."""
-    found = [("context_type", words)] if (words := misfit(batch, context)) else []
-    if batch in LATER_BATCH_TYPES:
-        found.append(("batch_type", _later(batch, BATCH_TYPES, LATER_BATCH_TYPES)))
-    if context in LATER_CONTEXTS:
-        found.append(("context_type", _later(context, CONTEXTS, LATER_CONTEXTS)))
-    return found
-
-
 def misfit(batch: str, context: str) -> str:
     """Return why a batch type and a context do not go together; "" if they do."""
     wanted = PAIRS.get(batch)
@@ -94,11 +70,6 @@ def misfit(batch: str, context: str) -> str:
             f"{context} carries files to {partner} alone, and not to {batch}; expected Local or SSH"
         )
     return ""
-
-
-def _later(name: str, names: tuple[str, ...], later: frozenset[str]) -> str:
-    now = ", ".join(known for known in names if known not in later)
-    return f"{name} comes with a later version of jobferry; expected one of {now}"
 
 
 def _find(text: str, key: str, names: tuple[str, ...], what: str) -> str:

@@ -11,11 +11,13 @@ every scheduler find it by themselves.
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.schedulers.bridged import Bridged
+from jobferry_common.schedulers.cloud import cloud_header
 from jobferry_common.schedulers.distributed_shell import distributed_shell_header
 from jobferry_common.schedulers.fugaku import Fugaku
 from jobferry_common.schedulers.jh_unischeduler import JHUniScheduler
@@ -46,6 +48,12 @@ SCHEDULERS: Final[Mapping[str, Callable[[str, int | None], Scheduler]]] = Mappin
         "DistributedShell": lambda _home, _slots: Bridged(
             name="DistributedShell", lines=distributed_shell_header
         ),
+        "Bohrium": lambda _home, _slots: Bridged(
+            name="Bohrium", lines=partial(cloud_header, "Bohrium")
+        ),
+        "OpenAPI": lambda _home, _slots: Bridged(
+            name="OpenAPI", lines=partial(cloud_header, "OpenAPI")
+        ),
     }
 )
 
@@ -67,7 +75,7 @@ def scheduler_named(text: str, *, home: str, slots: int | None = None) -> Schedu
     names = {name.lower(): name for name in SCHEDULERS} | dict(_SAME)
     if name := names.get(text.lower()):
         return SCHEDULERS[name](home, slots)
-    near = [names[match] for match in difflib.get_close_matches(text.lower(), names, cutoff=0.5)]
+    near = [names[match] for match in difflib.get_close_matches(text.lower(), names, cutoff=0.55)]
     offer = (
         f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(SCHEDULERS)}"
     )

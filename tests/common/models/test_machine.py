@@ -232,13 +232,35 @@ def test_a_secret_cannot_travel_with_a_submission() -> None:
     assert "machine.remote_profile.password: a secret cannot travel" in str(caught.value)
 
 
-@pytest.mark.parametrize("batch", sorted(kinds.LATER_BATCH_TYPES))
-def test_what_comes_later_loads_and_says_so_when_it_is_submitted(batch: str) -> None:
-    machine = Machine.load_from_dict(plain(batch_type=batch))
-    with pytest.raises(
-        BadInput, match="comes with a later version of jobferry; expected one of Shell, Slurm"
-    ):
-        profile_of(machine, "/")
+_NEEDED: dict[str, dict[str, Any]] = {
+    "SSH": SSH,
+    "Bohrium": {"program_id": 7, "input_data": {}},
+}
+
+
+@pytest.mark.parametrize("context", kinds.CONTEXTS)
+@pytest.mark.parametrize("batch", kinds.BATCH_TYPES)
+def test_every_pair_of_batch_type_and_context_goes_or_is_refused_with_words(
+    batch: str, context: str
+) -> None:
+    profile = _NEEDED.get(context, {})
+    machine = Machine.load_from_dict(
+        plain(batch_type=batch, context_type=context, remote_profile=profile)
+    )
+    far = {"DistributedShell": "HDFS", "Bohrium": "Bohrium", "OpenAPI": "OpenAPI"}
+    if far.get(batch, context) == context and (batch in far or context not in far.values()):
+        assert profile_of(machine, "/w").batch_type == batch
+        return
+    with pytest.raises(BadInput) as caught:
+        profile_of(machine, "/w")
+    (problem,) = caught.value.problems
+    assert problem.where == "machine.context_type"
+    assert batch in problem.what
+    assert context in problem.what
+    assert (
+        f"expected {'the context ' + far[batch] if batch in far else 'Local or SSH'}"
+        in problem.what
+    )
 
 
 def test_a_machine_loads_from_the_older_file_with_resources_beside_it() -> None:

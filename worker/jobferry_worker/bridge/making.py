@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.models.profiles import HdfsProfile
+from jobferry_common.errors import HostUnreachable
+from jobferry_common.models.profiles import BohriumProfile, HdfsProfile, OpenApiProfile
 from jobferry_common.scripts.layout import HIDDEN
 from jobferry_worker.bridge.books import Books
 from jobferry_worker.bridge.bridge import Bridge
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from jobferry_common.models.cluster import ClusterProfile
     from jobferry_worker.bridge.base import Storage, System
 
-    #: takes the profile, and the limit of one command or request
-    Maker = Callable[[ClusterProfile, timedelta], tuple[Storage, System]]
+    #: takes the profile, the bridge's home, and the limit of one command or request
+    Maker = Callable[[ClusterProfile, Path, timedelta], tuple[Storage, System]]
 
 
 def bridge_of(profile: ClusterProfile, root: str, limit: timedelta) -> Bridge:
@@ -34,16 +35,35 @@ def bridge_of(profile: ClusterProfile, root: str, limit: timedelta) -> Bridge:
     Raises:
         HostUnreachable: what it needs is not here.
     """
-    storage, system = MAKERS[profile.batch_type](profile, limit)
-    return Bridge(Books(Path(root, HIDDEN, "bridge")), storage, system)
+    home = Path(root, HIDDEN, "bridge")
+    storage, system = MAKERS[profile.batch_type](profile, home, limit)
+    return Bridge(Books(home), storage, system)
 
 
-def _yarn(profile: ClusterProfile, limit: timedelta) -> tuple[Storage, System]:
+def _yarn(profile: ClusterProfile, home: Path, limit: timedelta) -> tuple[Storage, System]:
+    del home
     given = profile.remote_profile
     client = given.client if isinstance(given, HdfsProfile) else None
     host = LocalHost()
     return hdfs_of(client, host, profile.remote_root or "", limit), Yarn(host, limit)
 
 
+def _cloud(profile: ClusterProfile, home: Path, limit: timedelta) -> tuple[Storage, System]:
+    del limit  # each request has its own
+    given = profile.remote_profile
+    if not isinstance(given, BohriumProfile | OpenApiProfile):
+        msg = f"{profile.batch_type} is reached through the context {profile.batch_type} alone"
+        raise HostUnreachable(msg)
+    try:
+        from jobferry_worker.cloud.side import CloudSide
+    except ImportError:
+        msg = f"{profile.batch_type} needs the package urllib3; do: pip install 'jobferry[cloud]'"
+        raise HostUnreachable(msg) from None
+    side = CloudSide(given, profile.batch_type, home)
+    return side, side
+
+
 #: batch type → maker
-MAKERS: Final[Mapping[str, Maker]] = MappingProxyType({"DistributedShell": _yarn})
+MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
+    {"DistributedShell": _yarn, "Bohrium": _cloud, "OpenAPI": _cloud}
+)

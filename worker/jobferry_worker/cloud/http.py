@@ -41,6 +41,8 @@ _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 #: no answer in JSON is longer
 _LONGEST: Final = 64 * 2**20
 _CHUNK: Final = 2**18
+#: that are kept open to one address
+_CONNECTIONS: Final = 8
 
 Body = bytes | Callable[[], IO[bytes]] | None
 
@@ -141,10 +143,12 @@ class Http:
 
     def _new(self, proxy: str) -> urllib3.PoolManager:
         if not proxy:
-            return urllib3.PoolManager(ssl_context=self._context)
+            return urllib3.PoolManager(maxsize=_CONNECTIONS, ssl_context=self._context)
         auth = urllib3.util.parse_url(proxy).auth
         headers = urllib3.make_headers(proxy_basic_auth=auth) if auth else None
-        return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=self._context)
+        return urllib3.ProxyManager(
+            proxy, maxsize=_CONNECTIONS, proxy_headers=headers, ssl_context=self._context
+        )
 
 
 def shown(url: str) -> str:
