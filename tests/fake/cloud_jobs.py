@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import secrets
 import threading
+import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,6 +140,10 @@ class Platform:
         """Let a held job start."""
         self.engine.release(key - _FIRST_ID)
 
+    def id_of(self, number: int) -> int:
+        """Return what the platform calls a job of the engine."""
+        return _FIRST_ID + number
+
     def directory(self, key: int) -> Path:
         """Return where a job runs."""
         return self.home / "machines" / str(key)
@@ -204,7 +209,15 @@ class Platform:
             "exitCode": element.code or 0,
             "errorInfo": "" if status >= 0 else f"job exited with {element.code}",
             "resultUrl": "",
+            "spendTime": self._spent(element),
         }
+
+    def _spent(self, element: Element) -> int:
+        """Return how many seconds a job ran, as the platform counts them."""
+        if element.started is None:
+            return 0
+        ran = (element.ended or time.time()) - element.started
+        return int(ran * 60 / self.settings.minute_seconds)
 
     def _status(self, element: Element) -> int:
         match element.phase, element.how:

@@ -16,6 +16,7 @@ from jobferry_common.schedulers.base import Phase
 from jobferry_common.states import Outcome
 from tests.conformance.suite import *  # noqa: F403 - the tests of the suite run here
 from tests.conformance.system import System
+from tests.fake.conftest import SERVICES as CLOUDS
 from tests.fake.test_conformance import FAKES
 from tests.testbed.processes import wait_until
 
@@ -72,7 +73,7 @@ def system(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> I
 
 def test_every_scheduler_is_tried() -> None:
     fakes = {fake.scheduler for fake in FAKES.values()}
-    assert set(SCHEDULERS) == {"Shell", "Slurm", "SGE", *fakes}
+    assert set(SCHEDULERS) == {"Shell", "Slurm", "SGE", *fakes, *CLOUDS}
 
 
 @pytest.mark.parametrize("system", [_ACCOUNTING, _SGE], indirect=True)

@@ -33,6 +33,7 @@ class CloudJob:
     exit_code: int | None = None
     result_url: str = field(default="", repr=False)  #: signed: whoever has it may read the results
     error: str = ""  #: in the platform's words
+    seconds: int = 0  #: that it ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,7 @@ def job_of(item: Any) -> CloudJob:  # noqa: ANN401 - it is JSON
             exit_code=None if code is None else int(code),
             result_url=str(item.get("resultUrl") or ""),
             error=str(item.get("errorInfo") or ""),
+            seconds=int(item.get("spendTime") or 0),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         known = sorted(item) if isinstance(item, dict) else type(item).__name__

@@ -30,6 +30,7 @@ from jobferry_common.errors import (
 from jobferry_common.killpoints import kill_here
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.schedulers.cloud import STATES, Asked
+from jobferry_common.states import Outcome
 from jobferry_worker.bridge.base import Said
 from jobferry_worker.cloud.errors import CloudError, Denied, NoAnswer, NotNow, NotThere, Refused
 from jobferry_worker.cloud.jobs import NewJob
@@ -143,8 +144,13 @@ class CloudSide:
             for key in ids - found.keys():
                 with suppress(NotThere):
                     found[key] = cloud.jobs.detail(key)
+        mine = {job.token: job for job in jobs} | {key: job for job in jobs for key in job.ids}
         every = {job.token for job in jobs}
-        return [_said(one, every) for one in found.values() if one.id in ids or _token(one, every)]
+        return [
+            _said(one, token, mine[one.id if one.id in ids else token])
+            for one in found.values()
+            if (token := _token(one, every)) or one.id in ids
+        ]
 
     def stop(self, ids: Sequence[str]) -> None:
         """End jobs."""
@@ -242,20 +248,27 @@ def _submitting(*, made: bool) -> Iterator[None]:
         raise SubmitBusy(str(error)) from None
 
 
-def _said(job: CloudJob, tokens: set[str]) -> Said:
-    state = STATES.get(job.status)
+def _said(one: CloudJob, token: str, job: Job) -> Said:
+    state = STATES.get(one.status)
     if state is None:
-        return Said(id=job.id, token=_token(job, tokens), phase=None, word=str(job.status))
+        return Said(id=one.id, token=token, phase=None, word=str(one.status))
     over = state.phase is Phase.ENDED
+    late = over and state.outcome is not Outcome.SUCCEEDED and _is_late(one, job)
     return Said(
-        id=job.id,
-        token=_token(job, tokens),
+        id=one.id,
+        token=token,
         phase=state.phase,
-        outcome=state.outcome,
-        code=job.exit_code if over else None,
-        reason=(job.error or state.words) if over else "",
-        word=str(job.status),
+        outcome=Outcome.TIMEOUT if late else state.outcome,
+        code=one.exit_code if over else None,
+        reason=(one.error or state.words) if over else "",
+        word=str(one.status),
     )
+
+
+def _is_late(one: CloudJob, job: Job) -> bool:
+    """Tell whether a job ran for as long as it was allowed to: the platform has no word for that."""
+    minutes = Asked.of(job.header).minutes
+    return minutes is not None and one.seconds >= minutes * 60
 
 
 def _token(job: CloudJob, tokens: set[str]) -> str:
