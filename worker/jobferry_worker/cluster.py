@@ -10,6 +10,7 @@ import os
 import posixpath
 import socket
 import time
+from datetime import timedelta
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,13 +28,12 @@ from jobferry_worker.reconcile.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from jobferry_common.document import Header
     from jobferry_common.models.cluster import ClusterProfile
     from jobferry_common.names import ClusterName, RunId
     from jobferry_common.schedulers.base import Facts, Scheduler
-    from jobferry_common.settings import Settings
+    from jobferry_common.settings import Settings, Timings
     from jobferry_worker.hosts.base import Host
     from jobferry_worker.hosts.ssh.connect import Connection
 
@@ -143,7 +143,7 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
     Raises:
         HostUnreachable: nobody knows how it is reached.
     """
-    host, account = host_of(profile, settings.timings.command)
+    host, account = host_of(profile, settings.timings)
     return Cluster(
         name=name,
         profile=profile,
@@ -158,8 +158,8 @@ def open_cluster(name: ClusterName, profile: ClusterProfile, settings: Settings)
     )
 
 
-def host_of(profile: ClusterProfile, limit: timedelta) -> tuple[Host, str]:
-    """Return the host of a profile, and the account there: "user@host"; `limit` is that of a command.
+def host_of(profile: ClusterProfile, timings: Timings) -> tuple[Host, str]:
+    """Return the host of a profile, and the account there: "user@host".
 
     Raises:
         HostUnreachable: nobody knows how it is reached.
@@ -170,7 +170,8 @@ def host_of(profile: ClusterProfile, limit: timedelta) -> tuple[Host, str]:
         return _ssh_host(connection, given.execute_command or ""), connection.account
     host = LocalHost()
     if profile.is_bridged:
-        host = BridgeHost(lambda: bridge_of(profile, _local_root(profile), limit))
+        grace = timedelta(seconds=timings.grace_seconds)
+        host = BridgeHost(lambda: bridge_of(profile, _local_root(profile), timings.command, grace))
     return host, f"{host.user()}@{socket.gethostname()}"
 
 

@@ -125,3 +125,29 @@ def test_a_secret_of_a_cloud_cannot_travel_either() -> None:
     with pytest.raises(BadInput, match="a secret cannot travel") as caught:
         profile_of(machine, "/w")
     assert "geheim" not in str(caught.value)
+
+
+def test_a_secret_of_a_cloud_is_kept_where_one_of_ssh_is() -> None:
+    kept: dict[str, str] = {}
+    machine = Machine.load_from_dict(
+        {
+            "batch_type": "Lebesgue",
+            "context_type": "DpCloudServerContext",
+            "local_root": ".",
+            "remote_profile": {
+                "email": "a@b",
+                "password": "geheim",
+                "program_id": 7,
+                "input_data": {},
+            },
+        }
+    )
+
+    def keep(name: str, secret: str) -> str:
+        kept[name] = secret
+        return f"file:/secrets/{name}"
+
+    profile = profile_of(machine, "/w", keep=keep)
+    assert list(kept.values()) == ["geheim"]
+    assert "geheim" not in str(profile.dump())
+    assert profile.dump()["remote_profile"]["password"] == f"file:/secrets/{next(iter(kept))}"

@@ -13,7 +13,7 @@ from jobferry_common.errors import HostUnreachable
 from jobferry_common.models.profiles import BohriumProfile, HdfsProfile, OpenApiProfile
 from jobferry_common.scripts.layout import HIDDEN
 from jobferry_worker.bridge.books import Books
-from jobferry_worker.bridge.bridge import Bridge
+from jobferry_worker.bridge.bridge import GRACE, Bridge
 from jobferry_worker.bridge.hdfs import hdfs_of
 from jobferry_worker.bridge.yarn import Yarn
 from jobferry_worker.hosts.local import LocalHost
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
     Maker = Callable[[ClusterProfile, Path, timedelta], tuple[Storage, System]]
 
 
-def bridge_of(profile: ClusterProfile, root: str, limit: timedelta) -> Bridge:
-    """Return the bridge of a cluster whose files are under `root` on this machine.
+def bridge_of(
+    profile: ClusterProfile, root: str, limit: timedelta, grace: timedelta = GRACE
+) -> Bridge:
+    """Return the bridge of a cluster whose files are under `root` on this machine; `grace` as `Bridge` has it.
 
     Raises:
         HostUnreachable: what it needs is not here.
     """
     home = Path(root, HIDDEN, "bridge")
     storage, system = MAKERS[profile.batch_type](profile, home, limit)
-    return Bridge(Books(home), storage, system)
+    return Bridge(Books(home), storage, system, grace=grace)
 
 
 def _yarn(profile: ClusterProfile, home: Path, limit: timedelta) -> tuple[Storage, System]:
