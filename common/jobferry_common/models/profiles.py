@@ -137,9 +137,10 @@ class BohriumProfile(CloudProfile):
 
     aliases: ClassVar[Mapping[str, str]] = {"project_id": "program_id"}
 
+    #: of the account; BOHR_TICKET in the worker's environment comes first
     email: Text | None = None
-    phone: Text | None = None
-    password: Secret | None = None
+    phone: Text | None = None  #: of the account, where there is no email
+    password: Secret | None = None  #: of the account
     program_id: StrictInt = Field(description="the number of the project")
     retry_count: Count | None = 2  #: where the machine itself says none
     input_data: dict[str, Any] = Field(description="the job's settings on the platform")
@@ -165,17 +166,17 @@ class BohriumProfile(CloudProfile):
 class OpenApiProfile(CloudProfile):
     """Of OpenAPI. Key, project and app key may stand in the worker's environment instead (BOHRIUM_ACCESS_KEY, …)."""
 
-    access_key: Secret | None = None
-    project_id: StrictInt | None = None
-    app_key: Secret | None = None
+    access_key: Secret | None = None  #: of the account
+    project_id: StrictInt | None = None  #: the number of the project
+    app_key: Secret | None = None  #: of an application that acts for the account
     job_name: Text | None = None  #: stands before the name of the run
-    machine_type: Text = ""
-    image_address: Text = ""
-    platform: Text = "ali"
+    machine_type: Text = ""  #: a size of machine, such as "c8_m32_cpu"
+    image_address: Text = ""  #: the container's image, with its registry
+    platform: Text = "ali"  #: whose machines they are
     output_log: StrictBool = False  #: DPDispatcher's; `jobferry logs` shows them
     grouped: StrictBool = True  #: the jobs of a run are shown as one group
-    real_user_id: StrictInt | Text | None = None
-    session_id: StrictInt | Text | None = None
+    real_user_id: StrictInt | Text | None = None  #: handed over as it is
+    session_id: StrictInt | Text | None = None  #: handed over as it is
     disk_size: Positive | None = None  #: GB
 
     @property
