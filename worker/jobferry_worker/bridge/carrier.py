@@ -104,11 +104,11 @@ class Carrier:
                 self._books.removed(job.id)
 
     def _send(self, job: Job) -> None:
-        if self._books.is_unwanted(job.id):
+        if job.step is Step.ACCEPTED and not self._books.is_unwanted(job.id):
+            job = self._stored(job)
+        if self._books.is_unwanted(job.id):  # now, or while it was on its way
             self._end(job, Outcome.CANCELLED, None, "cancelled before it was started")
             return
-        if job.step is Step.ACCEPTED:
-            job = self._stored(job)
         if owner := self._claimed_by_another(job):
             self._end(job, Outcome.CANCELLED, None, f"its attempt belongs to {owner}")
             return
