@@ -23,6 +23,7 @@ from jobferry_common.versions import VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from jobferry_common.models.failures import OnFailure
     from jobferry_common.models.resources import Resources
     from jobferry_common.names import ClusterName
 
@@ -59,6 +60,7 @@ class Policy:
     retry_count: int = 3  #: a job is tried this many times more
     ratio_unfinished: float = 0.0  #: at most this share may be left undone
     clean: str = "always"  #: "always", "never" or "on_success"
+    on_failure: OnFailure | None = None  #: rules by how a job failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

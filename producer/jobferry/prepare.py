@@ -332,6 +332,7 @@ def _policy(given: Submission, target: _Target, clean: str) -> Policy:
         retry_count=target.retry_count,
         ratio_unfinished=given.resources.strategy.ratio_unfinished,
         clean=clean,
+        on_failure=given.on_failure if given.on_failure and given.on_failure.rules else None,
     )
 
 
@@ -340,7 +341,8 @@ def _static(
 ) -> dict[str, Any]:
     """Return what makes two submissions the same.
 
-    The directory is part of it only as the user wrote it, or in place: a project that was moved is the same work.
+    The directory is part of it only as the user wrote it, or in place: a project that was moved is the same work. Nor
+    is it other work when jobs that fail are treated otherwise: whoever adds a rule goes on where the last run failed.
     """
     return {
         "cluster": list(target.targets) or target.identity,

@@ -16,6 +16,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common.document import Header, Policy, TaskSpec
+from jobferry_common.models.failures import OnFailure
 from jobferry_common.models.resources import Resources
 from jobferry_common.versions import known
 
@@ -71,7 +72,15 @@ def pack_header(header: Header) -> bytes:
         if field.name not in {"resources", "policy"}
     }
     resources = header.resources.model_dump(mode="json", exclude_defaults=True)
-    policy = {field.name: getattr(header.policy, field.name) for field in fields(Policy)}
+    policy = {
+        field.name: getattr(header.policy, field.name)
+        for field in fields(Policy)
+        if field.name != "on_failure"
+    }
+    if (
+        header.policy.on_failure is not None
+    ):  # elsewhere a header is what it was before there were rules
+        policy["on_failure"] = header.policy.on_failure.plain()
     return _pack({**plain, "resources": resources, "policy": policy})
 
 
@@ -80,10 +89,17 @@ def unpack_header(data: bytes) -> Header:
     plain = _unpack(data)
     known(f"a document of submission {plain.get('submission')}", plain.get("schema"))
     plain["resources"] = Resources.model_validate_json(json.dumps(plain["resources"]))
-    plain["policy"] = Policy(**plain["policy"])
+    plain["policy"] = _policy(plain["policy"])
     for name in _TUPLES:
         plain[name] = tuple(plain.get(name, ()))
     return Header(**plain)
+
+
+def _policy(plain: dict[str, Any]) -> Policy:
+    rules = plain.pop("on_failure", None)
+    return Policy(
+        **plain, on_failure=OnFailure.load_from_dict(rules) if rules is not None else None
+    )
 
 
 def marks_of(header: Header, tasks: Iterable[TaskSpec]) -> list[str]:

@@ -1,7 +1,8 @@
 """What the ledger holds of runs and jobs, as data.
 
 A job's record is one string, `state|attempt|tries|cluster|id|token|outcome|code|since|reason`, at most a few
-hundred bytes; the Lua scripts read its first two fields.
+hundred bytes; the Lua scripts read its first fields. What a job asks for beyond its run stands beside its tries, where
+it asks for anything: `2;out_of_memory=1;!hpc1/n3`.
 
 Where several clusters share a run, `cluster` is `hpc1#7`: the seventh claim of that run. A change of a job names the
 place that it saw, so a cluster that was given up cannot change what another one has by now.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from jobferry_common.ledger.asks import NOTHING_MORE, Asks
 from jobferry_common.names import ClusterName, JobKey, RunId, SchedulerId, SubmissionId, Token
 from jobferry_common.states import JobState, Outcome, ResultsState, RunState
 
@@ -41,6 +43,7 @@ class JobRecord:
     code: int | None = None  #: exit code of the first failed task of the last attempt
     since: float = 0.0  #: Unix time in seconds when this state began
     reason: str = ""  #: for people: the scheduler's words, a missing file, why it waits
+    asks: Asks = NOTHING_MORE  #: for its next attempt, or of the one in flight
 
     def pack(self) -> str:
         """Return the record as the ledger stores it."""
@@ -48,7 +51,7 @@ class JobRecord:
         head = (
             self.state.value,
             str(self.attempt),
-            str(self.tries),
+            f"{self.tries};{self.asks.pack()}" if self.asks else str(self.tries),
             self.place,
             self.id,
             self.token,
@@ -63,6 +66,7 @@ class JobRecord:
             "|", _FIELDS - 1
         )
         cluster, _, claim = place.partition("#")
+        tries, _, asks = tries.partition(";")
         return cls(
             state=JobState(state),
             attempt=int(attempt),
@@ -75,6 +79,7 @@ class JobRecord:
             code=int(code) if code else None,
             since=float(since),
             reason=reason,
+            asks=Asks.unpack(asks) if asks else NOTHING_MORE,
         )
 
     @property

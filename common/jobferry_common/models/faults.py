@@ -178,11 +178,20 @@ def _near(location: Location, model: type[BaseModel], data: Any) -> list[str]:  
 
 def _model_at(location: Location, model: type[BaseModel], data: Any) -> type[BaseModel] | None:  # noqa: ANN401
     found: type[BaseModel] | None = model
+    keyed = False  # the next step is a key of the user's own, such as an exit code
     for step in location:
-        if isinstance(step, str) and found is not None:
+        if isinstance(step, str) and found is not None and not keyed:
+            keyed = _is_keyed(found, step)
             found = _part(found, step, data)
+        else:
+            keyed = False
         data = _inner(data, step)
     return found
+
+
+def _is_keyed(model: type[BaseModel], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and get_origin(field.annotation) is dict
 
 
 def _part(model: type[BaseModel], name: str, data: Any) -> type[BaseModel] | None:  # noqa: ANN401

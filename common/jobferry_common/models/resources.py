@@ -23,6 +23,7 @@ from jobferry_common.models.values import (
     Share,
     Text,
     Texts,
+    is_node,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Resources(Model):
     qos: Text | None = None  #: quality of service
     constraint: Text | None = None  #: on nodes, in the scheduler's own words
     exclusive: StrictBool = False  #: nobody else on the nodes
+    exclude_nodes: Texts = ()  #: names of nodes to which no job is to go
 
     @field_validator("batch_type")
     @classmethod
@@ -101,6 +103,15 @@ class Resources(Model):
                 msg = f"{line!r} holds a line break; expected one line in each item of the list"
                 raise ValueError(msg)
         return lines
+
+    @field_validator("exclude_nodes")
+    @classmethod
+    def _names(cls, nodes: tuple[str, ...]) -> tuple[str, ...]:
+        for node in nodes:
+            if not is_node(node):
+                msg = f"{node!r} is no name of a node; expected one such as 'n17' in each item of the list"
+                raise ValueError(msg)
+        return nodes
 
     @classmethod
     def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401

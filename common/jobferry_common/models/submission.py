@@ -13,6 +13,7 @@ from pydantic import Field, StrictBool, StrictStr, field_validator
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models.base import Model
+from jobferry_common.models.failures import OnFailure, unfit
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.placement import ANY, FAIR, Clusters, Placement, Priority, names_of
 from jobferry_common.models.resources import Resources
@@ -50,6 +51,9 @@ class Submission(Model):
     requires: Texts = ()  #: tags that a cluster's profile must have
     priority: Priority = 0  #: of an owner's submissions, those with more go first
     name: Name = ""  #: the user's word for it
+    on_failure: OnFailure | None = Field(
+        default=None, description="rules for jobs that fail, by how they failed"
+    )
 
     @field_validator("task_list")
     @classmethod
@@ -78,6 +82,8 @@ class Submission(Model):
         elif machine is not None and cluster:
             yield ("cluster",), "stands beside a machine; expected one of the two"
         yield from _lonely(data, "requires") if machine is not None else ()
+        if data.get("on_failure") is not None:
+            yield from unfit(data["on_failure"], data.get("resources"))
         weights, names = data.get("placement"), names_of(cluster) if _is_names(cluster) else ()
         if isinstance(weights, dict) and names and ANY not in names:
             for name in weights:

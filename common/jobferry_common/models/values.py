@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 Scalar = str | int | float | bool
+_NODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
 #: one value, or a list of values: one export each
 EnvValue = Scalar | tuple[Scalar, ...]
+
+
+def is_node(text: str) -> bool:
+    """Tell whether it is the name of one node; a scheduler's short form of several, `n[1-4]`, is not."""
+    return bool(_NODE.match(text))
 
 
 def _sound(text: str) -> str:

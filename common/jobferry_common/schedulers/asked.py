@@ -27,6 +27,7 @@ OPTIONAL: Final = (
     "qos",
     "constraint",
     "exclusive",
+    "exclude_nodes",
 )
 #: what can stand in a header line without quotes
 _WORD: Final = re.compile(r"[^\s\"'\\#]+\Z")
@@ -44,7 +45,7 @@ def refuse_others(
     Raises:
         BadInput: with the name of every such field.
     """
-    given = [field for field in OPTIONAL if getattr(resources, field) not in (None, False)]
+    given = [field for field in OPTIONAL if getattr(resources, field) not in (None, False, ())]
     what = f"{scheduler} has no general way to say it; {instead}"
     problems = [Problem(f"resources.{field}", what) for field in given if field not in can]
     if problems:

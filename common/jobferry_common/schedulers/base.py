@@ -77,6 +77,8 @@ class Seen:
     code: int | None = None  #: exit code, or None where the scheduler does not tell
     #: in the scheduler's words: why it ended; of a queued job, what keeps it besides its turn, such as a hold
     reason: str = ""
+    #: of one that ended: where it ran, in the scheduler's own form (`n[1-4]`); "" where it does not tell
+    nodes: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

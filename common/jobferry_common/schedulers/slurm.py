@@ -76,18 +76,21 @@ _CANCEL_UNSET: Final = tuple(
 #: a line of ours ends the listing, so that a cut one is never taken for a whole
 _END: Final = "jobferry: end of listing"
 # squeue names its cluster only beside a job: where it lists none, scontrol says whom we asked. Each field is shown
-# in full (width 0) and ends with "|"; the comment comes last, for it may hold anything. Finished jobs are listed
-# for MinJobAge (300 s) after their end.
+# in full (width 0) and ends with "|"; the nodes come first, so that a line without them can be told; the comment
+# comes last, for it may hold anything. Finished jobs are listed for MinJobAge (300 s) after their end.
 _LISTING: Final = f"""
 unset SLURM_CLUSTERS SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_NAMES SQUEUE_PARTITION
 unset SQUEUE_PRIORITY SQUEUE_QOS SQUEUE_SIBLING SQUEUE_SORT SQUEUE_STATES SQUEUE_USERS
 SLURM_BITSTR_LEN=0; export SLURM_BITSTR_LEN
 jobs=$(squeue --noheader --all --local --states=all --user="$1" \\
-    --Format='JobArrayID:|,State:|,exit_code:|,Cluster:|,Reason:|,Comment:') || exit
+    --Format='NodeList:|,JobArrayID:|,State:|,exit_code:|,Cluster:|,Reason:|,Comment:') || exit
 if [ "$jobs" ]; then printf '%s\\n' "$jobs"; else scontrol show config || exit; fi
 echo '{_END}'
 """
-_LINE: Final = re.compile(r"(\d+(?:[_+][^|]*)?)\|([^|]+)\|([^|]*)\|([^|]*)\|([^|]*)\|(.*)\Z")
+_LINE: Final = re.compile(
+    r"(?:(?P<nodes>[^|]*)\|)?(?P<id>\d+(?:[_+][^|]*)?)\|(?P<state>[^|\d][^|]*)\|(?P<code>[^|]*)\|(?P<cluster>[^|]*)"
+    r"\|(?P<reason>[^|]*)\|(?P<comment>.*)\Z"
+)
 _CONFIG: Final = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.M)
 #: so many elements of an array are named one by one to sacct; beyond, it is asked for the whole array
 _MOST_NAMED: Final = 100
@@ -157,7 +160,7 @@ class Slurm:
         return ("sh", "-c", _LISTING, "sh", user)
 
     def parse_listing(self, done: Completed, cluster: str) -> Listing:
-        """Read lines like `257_[2-3%2]|PENDING|0|hpc1|Resources|jf.3f2a…`."""
+        """Read lines like `|257_[2-3%2]|PENDING|0|hpc1|Resources|jf.3f2a…`."""
         text = done.checked()
         body, end, _ = text.rpartition(_END)
         if not end:
@@ -186,11 +189,11 @@ class Slurm:
                 "-j",
                 wanted,
             ),
-            *("-o", "JobID,State,ExitCode,Cluster,Reason,Comment"),
+            *("-o", "NodeList,JobID,State,ExitCode,Cluster,Reason,Comment"),
         )
 
     def parse_history(self, done: Completed, cluster: str) -> Listing:
-        """Read lines like `5_1|FAILED|1:0|hpc1|None|jf.3f2a…`."""
+        """Read lines like `n3|5_1|FAILED|1:0|hpc1|None|jf.3f2a…`."""
         return _read(_listed(done.checked(), cluster))
 
     def inquiry(self, ids: Collection[SchedulerId]) -> Argv | None:
@@ -275,7 +278,7 @@ def _lines(text: str) -> Iterator[re.Match[str]]:
     comment = ""
     for line in text.splitlines():
         if match := _LINE.match(line):
-            comment = match[6].removeprefix("(null)")
+            comment = match["comment"].removeprefix("(null)")
             yield match
         elif comment.startswith("jf.") or not comment:
             msg = f"no line about a job: {line[:200]!r}"
@@ -284,7 +287,7 @@ def _lines(text: str) -> Iterator[re.Match[str]]:
 
 def _listed(text: str, cluster: str) -> Iterator[re.Match[str]]:
     for match in _lines(text):
-        _same_cluster(match[4], cluster)
+        _same_cluster(match["cluster"], cluster)
         yield match
 
 
@@ -294,7 +297,7 @@ def _read(lines: Iterator[re.Match[str]]) -> Listing:
     unreadable: dict[SchedulerId, str] = {}
     tokens: dict[Token, list[SchedulerId]] = {}
     for line in lines:
-        key = SchedulerId(line[1])
+        key = SchedulerId(line["id"])
         array, _, of = key.partition("_")
         token = _token(line)
         if token and SchedulerId(array) not in (known := tokens.setdefault(token, [])):
@@ -302,7 +305,7 @@ def _read(lines: Iterator[re.Match[str]]) -> Listing:
         seen = _seen(key, line, token)
         if seen is None:
             members = [f"{array}_{index}" for index in indices(of.strip("[]"))] if of else [key]
-            unreadable.update(dict.fromkeys(map(SchedulerId, members), line[2]))
+            unreadable.update(dict.fromkeys(map(SchedulerId, members), line["state"]))
         elif of.startswith("["):
             shared.setdefault(SchedulerId(array), []).append((indices(of.strip("[]")), seen))
         else:
@@ -312,13 +315,14 @@ def _read(lines: Iterator[re.Match[str]]) -> Listing:
 
 def _seen(key: SchedulerId, line: re.Match[str], token: Token | None) -> Seen | None:
     """Return what a line says; None when its state is a word that we do not know."""
-    if (meaning := meaning_of(line[2])) is None:
+    if (meaning := meaning_of(line["state"])) is None:
         return None
-    code, reason = None, _shown(line[5])
+    code, reason, nodes = None, _shown(line["reason"]), ""
     if meaning.phase is Phase.ENDED:
-        reason = reason or line[2]
+        nodes = _shown(line["nodes"] or "")
+        reason = reason or line["state"]
         # 0 beside another outcome only says that Slurm has no code: the time limit, a failed launch, a cancelled wait
-        code = exit_code(line[3])
+        code = exit_code(line["code"])
         code = code if code or meaning.outcome is Outcome.SUCCEEDED else None
     elif reason in TURN:
         reason = ""
@@ -329,16 +333,17 @@ def _seen(key: SchedulerId, line: re.Match[str], token: Token | None) -> Seen | 
         code=code,
         reason=reason,
         token=token,
+        nodes=nodes,
     )
 
 
 def _token(line: re.Match[str]) -> Token | None:
-    comment = _shown(line[6])
+    comment = _shown(line["comment"])
     return Token(comment) if comment else None
 
 
 def _shown(text: str) -> str:
-    return "" if text in {"None", "(null)", "N/A"} else text
+    return "" if text in {"None", "(null)", "N/A", "None assigned"} else text
 
 
 def _accounted(ids: Collection[SchedulerId]) -> Iterator[str]:

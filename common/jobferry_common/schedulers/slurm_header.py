@@ -11,6 +11,7 @@
 #SBATCH --qos high
 #SBATCH --constraint skylake
 #SBATCH --exclusive
+#SBATCH --exclude n3,n17
 """
 
 from __future__ import annotations
@@ -58,3 +59,5 @@ def _optional(resources: Resources) -> Iterator[str]:
         yield f"#SBATCH --constraint {word(resources, 'constraint', meaning)}"
     if resources.exclusive:
         yield "#SBATCH --exclusive"
+    if resources.exclude_nodes:
+        yield f"#SBATCH --exclude {','.join(resources.exclude_nodes)}"

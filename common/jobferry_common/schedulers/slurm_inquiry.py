@@ -33,7 +33,8 @@ SLURM_BITSTR_LEN=0; export SLURM_BITSTR_LEN
 """
 _RECORD: Final = re.compile(
     r"^(?:scontrol: )*JobId=(?P<job>\d+) (?:ArrayJobId=(?P<array>\d+) ArrayTaskId=(?P<of>\S+) )?.*?"
-    r" JobState=(?P<state>\S+) Reason=(?P<reason>\S+) .*? ExitCode=(?P<code>\S+) (?:.* Comment=(?P<comment>\S*))?",
+    r" JobState=(?P<state>\S+) Reason=(?P<reason>\S+) .*? ExitCode=(?P<code>\S+)(?= )"
+    r"(?:.*? NodeList=(?P<nodes>\S*))?(?:.* Comment=(?P<comment>\S*))?",
     re.M,
 )
 _UNKNOWN: Final = "Invalid job id specified"
@@ -56,7 +57,7 @@ def records(done: Completed, cluster: str) -> Iterator[str]:
         raise command_failed(done.argv, done.exit_code, done.stderr)
     for found in _RECORD.finditer(done.stdout):
         fields = (found["state"], found["code"], cluster, found["reason"], found["comment"] or "")
-        yield "|".join((_id(found), *fields))
+        yield "|".join((found["nodes"] or "", _id(found), *fields))
 
 
 def _id(found: re.Match[str]) -> str:

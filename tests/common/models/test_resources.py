@@ -63,6 +63,7 @@ _MORE_DEFAULTS: dict[str, Any] = {
     "qos": None,
     "constraint": None,
     "exclusive": False,
+    "exclude_nodes": [],
 }
 
 

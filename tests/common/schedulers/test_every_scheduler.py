@@ -204,6 +204,7 @@ _ASKED: dict[str, Any] = {
     "qos": "high",
     "constraint": "skylake",
     "exclusive": True,
+    "exclude_nodes": ["n3", "n17"],
 }
 
 

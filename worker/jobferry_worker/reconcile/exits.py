@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jobferry_common.ledger.records import Change
 from jobferry_common.states import JobState, Outcome
+from jobferry_worker.reconcile import failures
 from jobferry_worker.reconcile.moves import pending_again
 from jobferry_worker.reconcile.snapshot import try_of
 
@@ -30,6 +31,7 @@ class End:
     outcome: Outcome
     code: int | None = None
     reason: str = ""
+    nodes: str = ""  #: where it ran, in the scheduler's own form; "" where that is not known
 
 
 def by_record(s: Snapshot, job: JobInFlight, record: ExitRecord) -> End:
@@ -58,6 +60,7 @@ def by_scheduler(s: Snapshot, job: JobInFlight, said: Seen) -> End:
         outcome=said.outcome or Outcome.FAILED,
         code=first.code if first else said.code,
         reason=said.reason or (record.reason if record else "") or f"ended: {said.outcome}",
+        nodes=said.nodes,
     )
 
 
@@ -80,7 +83,7 @@ def removed() -> End:
 
 
 def exited(s: Snapshot, job: JobInFlight, end: End) -> Change:
-    """Note the end of the attempt: one try is used up."""
+    """Note the end of the attempt: one try is used up, and the node is not forgotten that is to be avoided."""
     record = replace(
         job.record,
         state=JobState.EXITED,
@@ -90,6 +93,9 @@ def exited(s: Snapshot, job: JobInFlight, end: End) -> Change:
         reason=end.reason,
         since=s.now,
     )
+    if view := s.runs.get(job.key.run):
+        asks, reason = failures.where(view.header, record, end.nodes)
+        record = replace(record, asks=asks, reason=reason)
     was = (job.record.state, job.record.attempt)
     return Change(job=job.key.job, was=was, record=record, place=job.record.place)
 
@@ -103,26 +109,30 @@ def settled(s: Snapshot, key: JobKey, record: JobRecord) -> tuple[Change, ...]:
     if view is None and key.run not in s.broken:
         return ()
     was = (JobState.EXITED, record.attempt)
-    state = _following(view, record)
-    if state is JobState.PENDING:
-        # its files are here, unless nobody knows for how long nothing goes on here
-        again = pending_again(record, now=s.now, reason=record.reason, stays=not s.paused)
-        due = s.now + _backoff(s, record.tries)
-        return (Change(job=key.job, was=was, record=again, due=due, place=record.place),)
-    ended = replace(record, state=state, since=s.now)
-    return (Change(job=key.job, was=was, record=ended, place=record.place),)
+    if state := _end_of(view, record):
+        ended = replace(record, state=state, since=s.now)
+        return (Change(job=key.job, was=was, record=ended, place=record.place),)
+    found = failures.verdict(view.header, record) if view else None
+    if found is None or not found.again:
+        words = found.reason if found else record.reason
+        failed = replace(record, state=JobState.FAILED, since=s.now, reason=words)
+        return (Change(job=key.job, was=was, record=failed, place=record.place),)
+    due = s.now + _backoff(s, found.tries + sum(times for _, times in found.asks.times))
+    # its files are here, unless nobody knows for how long nothing goes on here
+    again = pending_again(record, now=s.now, reason=found.reason, stays=not s.paused)
+    again = replace(again, tries=found.tries, asks=found.asks)
+    return (Change(job=key.job, was=was, record=again, due=due, place=record.place),)
 
 
-def _following(view: RunView | None, record: JobRecord) -> JobState:
+def _end_of(view: RunView | None, record: JobRecord) -> JobState | None:
+    """Return how a job ends whatever its rules say; None if it may be tried again."""
     if record.outcome is Outcome.SUCCEEDED:
         return JobState.FINISHED
     if view is None:
         return JobState.FAILED
     if view.is_unwanted:
         return JobState.CANCELLED
-    if view.is_failing or record.tries > view.header.policy.retry_count:
-        return JobState.FAILED
-    return JobState.PENDING
+    return JobState.FAILED if view.is_failing else None
 
 
 def _backoff(s: Snapshot, tries: int) -> float:

@@ -23,6 +23,7 @@ from jobferry_common.errors import (
     SubmitRefused,
     SubmitUnknown,
 )
+from jobferry_common.failures import resources_of
 from jobferry_common.ledger.records import Change
 from jobferry_common.names import AttemptKey, SchedulerId, token_of
 from jobferry_common.schedulers.base import Submit
@@ -84,7 +85,7 @@ def submit(p: Pass, run: RunId, jobs: Pending) -> None:
 
 def _written(p: Pass, run: RunId, jobs: Pending) -> tuple[Token, Submit]:
     """Write what the jobs need on the cluster; return their token, and the command that submits them."""
-    layout, header = p.layout(run), p.header(run)
+    layout, header = p.layout(run), _asking(p, run, jobs)
     attempts = [AttemptKey(job, record.attempt) for job, record in jobs]
     token = token_of(run, attempts)
     kill_here("before-files")
@@ -101,6 +102,13 @@ def _written(p: Pass, run: RunId, jobs: Pending) -> tuple[Token, Submit]:
         requeue=requeue,
     )
     return token, command
+
+
+def _asking(p: Pass, run: RunId, jobs: Pending) -> Header:
+    """Return the run's header with what these jobs ask for: all of them the same, as they were planned."""
+    header = p.header(run)
+    resources = resources_of(header, jobs[0][1].asks, p.name)
+    return header if resources is header.resources else replace(header, resources=resources)
 
 
 def _write_files(
@@ -233,7 +241,7 @@ def _refused(p: Pass, run: RunId, token: Token, jobs: Pending, words: str) -> No
             _back(p, run, jobs, due=p.clock(), reason=words)
             return
     logger.warning("%s refused: %s", run, words, extra={"action": "refused", "token": token})
-    if p.header(run).is_shared:
+    if _is_for_others(p, run, jobs):
         _back(p, run, jobs, due=p.clock(), reason=f"{p.name}: {words}")
         _leave_to_others(p, run, words)
         return
@@ -242,6 +250,11 @@ def _refused(p: Pass, run: RunId, token: Token, jobs: Pending, words: str) -> No
         for job, record in jobs
     ]
     p.change(run, changes)
+
+
+def _is_for_others(p: Pass, run: RunId, jobs: Pending) -> bool:
+    """Tell whether a refusal holds for all jobs of a run that others share; not if these ask for more than it does."""
+    return p.header(run).is_shared and not any(record.asks for _, record in jobs)
 
 
 def _leave_to_others(p: Pass, run: RunId, words: str) -> None:
@@ -273,7 +286,7 @@ def _from_submitting(p: Pass, job: int, record: JobRecord) -> Change:
 def _fail(p: Pass, run: RunId, jobs: Pending, words: str) -> None:
     """What the user gave can never be submitted; by another cluster's scheduler perhaps."""
     logger.warning("%s cannot be submitted: %s", run, words, extra={"action": "refused"})
-    if p.header(run).is_shared:
+    if _is_for_others(p, run, jobs):
         _leave_to_others(p, run, words)
         return
     changes = [

@@ -1,7 +1,8 @@
 """Which pending jobs are submitted now, and with which commands. Pure.
 
-Jobs of one run are equal (they share its resources), so they go as arrays, split at the cluster's limit. A run whose
-last submit was turned away rests, then tries fewer at once.
+Jobs of one run are equal (they share its resources), so they go as arrays, split at the cluster's limit; those that ask
+for more than their run, after they failed, go with those that ask for the same. A run whose last submit was turned away
+rests, then tries fewer at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from jobferry_common.failures import resources_of
 from jobferry_worker.reconcile.actions import SubmitJobs
 from jobferry_worker.reconcile.ends import why_not
 from jobferry_worker.reconcile.room import Wish, share
@@ -70,8 +72,30 @@ def _batches(
     s: Snapshot, run: RunId, jobs: tuple[tuple[int, JobRecord], ...]
 ) -> Iterator[SubmitJobs]:
     size = max(s.limits.array, 1)
-    for start in range(0, len(jobs), size):
-        yield SubmitJobs(run=run, jobs=jobs[start : start + size])
+    parts = [
+        alike[start : start + size]
+        for alike in _alike(s, run, jobs)
+        for start in range(0, len(alike), size)
+    ]
+    one_at_a_time = run in s.holds or s.runs[run].header.resources.wait_time
+    for part in parts[:1] if one_at_a_time else parts:
+        yield SubmitJobs(run=run, jobs=part)
+
+
+def _alike(
+    s: Snapshot, run: RunId, jobs: tuple[tuple[int, JobRecord], ...]
+) -> list[tuple[tuple[int, JobRecord], ...]]:
+    """Return the jobs in groups that ask for the same."""
+    if not any(record.asks for _, record in jobs):
+        return [jobs]
+    header = s.runs[run].header
+    here = s.me if header.is_shared else header.cluster
+    groups: dict[object, list[tuple[int, JobRecord]]] = {}
+    for job, record in jobs:
+        asked = resources_of(header, record.asks, here)
+        key = (asked.memory_per_node, asked.time_limit, tuple(asked.exclude_nodes))
+        groups.setdefault(key, []).append((job, record))
+    return [tuple(group) for group in groups.values()]
 
 
 def _in_turn(queues: list[Iterator[SubmitJobs]]) -> Iterator[SubmitJobs]:

@@ -35,15 +35,15 @@ local function is_final(state)
   return next(RUN_NEXT[state]) == nil
 end
 
--- state, attempt, tries, token, place of a job's record
+-- state, attempt, tries (with what it asks for, where it does), token, place of a job's record
 local function parse(record)
-  local state, attempt, tries, place, token = string.match(record, '^([^|]*)|(%d+)|(%d+)|([^|]*)|[^|]*|([^|]*)|')
+  local state, attempt, tries, place, token = string.match(record, '^([^|]*)|(%d+)|([^|]*)|([^|]*)|[^|]*|([^|]*)|')
   return state, attempt, tries, token, place
 end
 
 -- A record with another place: `cluster#claim`, or '' for the pool.
 local function placed(record, place)
-  return (string.gsub(record, '^([^|]*|%d+|%d+|)[^|]*', '%1' .. place))
+  return (string.gsub(record, '^([^|]*|%d+|[^|]*|)[^|]*', '%1' .. place))
 end
 
 local function cluster_of(place)
