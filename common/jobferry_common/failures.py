@@ -102,4 +102,4 @@ def _multiplied(amount: int, steps: list[tuple[float | None, Any, int]], limit: 
 def shown_memory(amount: str) -> str:
     """Return an amount of memory as people write it."""
     number = mebibytes(amount)
-    return f"{number / 1024:g} GB" if number >= 1024 else f"{number} MB"  # noqa: PLR2004 - of a unit
+    return f"{number / 1024:.4g} GB" if number >= 1024 else f"{number} MB"  # noqa: PLR2004 - of a unit

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UnknownId,
         WorkFailed,
     )
+    from jobferry_common.models.failures import OnFailure, Rule
     from jobferry_common.models.machine import Machine
     from jobferry_common.models.resources import Resources
     from jobferry_common.models.task import Task
@@ -51,8 +52,10 @@ __all__ = [
     "JobStatus",
     "JobferryError",
     "Machine",
+    "OnFailure",
     "Resources",
     "Result",
+    "Rule",
     "Submission",
     "Task",
     "UnknownId",
@@ -74,8 +77,10 @@ _HOME = {
     "JobStatus": "jobferry.jobs",
     "JobferryError": _ERRORS,
     "Machine": "jobferry_common.models.machine",
+    "OnFailure": "jobferry_common.models.failures",
     "Resources": "jobferry_common.models.resources",
     "Result": "jobferry.results",
+    "Rule": "jobferry_common.models.failures",
     "Submission": "jobferry.submission",
     "Task": "jobferry_common.models.task",
     "UnknownId": _ERRORS,

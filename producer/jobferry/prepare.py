@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobferry.inputs import Fault, Inputs, near_name
 from jobferry.real_paths import real
+from jobferry.rules import hindrances
 from jobferry_common.document import (
     Document,
     Header,
@@ -121,6 +122,12 @@ class _Work:
         template = self._template()
         if template is None:
             self._problems += refusals(self._target.batch_type, resources)
+        self._problems += hindrances(
+            self._submission.on_failure,
+            resources,
+            template=template,
+            batch_type=self._target.batch_type,
+        )
         self._raise_problems()
         header = self._header(owner, clean, resources, common, template)
         ordered = in_job_order(tasks, group_size=group_size(resources, len(tasks)))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jobferry.handle import Handle
     from jobferry_common.document import Document
     from jobferry_common.models.cluster import ClusterProfile, Keep
+    from jobferry_common.models.failures import OnFailure
     from jobferry_common.models.placement import Clusters, Placement
     from jobferry_common.models.task import Task
 
@@ -64,6 +65,7 @@ class Submission(WithJobs):
             others do what it has no room for.
         requires: tags that a cluster's profile must have.
         priority: of your own submissions, those with more go first.
+        on_failure: rules for jobs that fail, by how they failed.
         name: your own word for it, shown in lists.
         clean: whether files on the cluster are removed at the end: True, False or "on_success".
         previous_submission_hash: DPDispatcher's; runs are resumed without it.
@@ -86,6 +88,7 @@ class Submission(WithJobs):
         name: str = "",
         clean: bool | str = True,
         previous_submission_hash: str | None = None,
+        on_failure: OnFailure | Mapping[str, Any] | None = None,
     ) -> None:
         """Take the words; nothing is checked yet."""
         self.work_base = work_base
@@ -102,6 +105,7 @@ class Submission(WithJobs):
         self.name = name
         self.clean = clean
         self.previous_submission_hash = previous_submission_hash
+        self.on_failure = on_failure
         self.belonging_jobs: list[Job] = []
         self.handle: Handle | None = None  #: of the last submit
         self._file = ""  #: where it was read from, for messages

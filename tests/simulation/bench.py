@@ -21,6 +21,8 @@ from tests.simulation.fakes import ALPHA, cluster_of
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redis import Redis
 
     from jobferry_common.names import RunId
@@ -63,6 +65,7 @@ class Bench:
         staged: bool = True,
         owner: str = "",
         wait_time: float = 0.0,
+        asked: Mapping[str, Any] | None = None,
         **policy: Any,
     ) -> RunId:
         """Accept a submission of so many jobs."""
@@ -71,8 +74,9 @@ class Bench:
         given = document(
             self._number, tasks=jobs * group, group=group, policy=Policy(**policy), **header
         )
-        if wait_time:
-            resources = given.header.resources.model_copy(update={"wait_time": wait_time})
+        more = {**(asked or {}), **({"wait_time": wait_time} if wait_time else {})}
+        if more:
+            resources = given.header.resources.model_copy(update=more)
             given = replace(given, header=replace(given.header, resources=resources))
         run = self.ledger.accept(given).run
         if staged:

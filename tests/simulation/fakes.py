@@ -19,6 +19,7 @@ from jobferry_common.errors import (
     UnreadableOutput,
     command_failed,
 )
+from jobferry_common.models.amounts import mebibytes, seconds
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.names import ClusterName, SchedulerId, Token
 from jobferry_common.schedulers.base import Argv, Completed, Facts, Listing, Phase, Seen
@@ -58,7 +59,13 @@ class FakeScheduler:
         return ()
 
     def header(self, resources: Resources, *, requeue: bool = False) -> Sequence[str]:
-        return ()
+        """Return what is asked for beyond the number of cores; most runs ask for nothing."""
+        asked = {
+            "memory": resources.memory_per_node and str(mebibytes(resources.memory_per_node)),
+            "time": resources.time_limit and str(seconds(resources.time_limit)),
+            "exclude": ",".join(resources.exclude_nodes),
+        }
+        return [f"#FAKE {name} {value}" for name, value in asked.items() if value]
 
     def job_id_expression(self) -> str:
         return "$FAKE_ID"
@@ -144,7 +151,7 @@ def _read(done: Completed) -> dict[str, Any]:
 def _listing(rows: Iterable[Sequence[str | int | None]]) -> Listing:
     jobs: dict[SchedulerId, Seen] = {}
     tokens: dict[Token, list[SchedulerId]] = {}
-    for id_, token, state, outcome, code in rows:
+    for id_, token, state, outcome, code, node in rows:
         key, mark = SchedulerId(str(id_)), Token(str(token))
         jobs[key] = Seen(
             id=key,
@@ -152,6 +159,7 @@ def _listing(rows: Iterable[Sequence[str | int | None]]) -> Listing:
             token=mark,
             outcome=Outcome(str(outcome)) if outcome else None,
             code=None if code is None else int(code),
+            nodes=str(node) if state == "ended" else "",
         )
         array = SchedulerId(key.partition("_")[0])
         if array not in tokens.setdefault(mark, []):
@@ -311,8 +319,11 @@ class FakeHost:
             raise HostUnreachable(self.name)
 
 
-def _row(element: Element) -> tuple[str, str, str, str, int | None]:
-    return (element.id, element.token, element.state, element.outcome, element.code)
+def _row(element: Element) -> tuple[str, str, str, str, int | None, str]:
+    return (
+        *(element.id, element.token, element.state, element.outcome, element.code),
+        element.node,
+    )
 
 
 def cluster_of(

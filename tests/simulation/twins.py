@@ -8,6 +8,7 @@ assert list(twins.faults()) == []
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from tests.simulation.fakes import ALPHA, cluster_of
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from redis import Redis
 
@@ -71,12 +72,20 @@ class Twins:
         self._number = 0
 
     def accept(
-        self, jobs: int = 10, *, owner: str = "", header: Any = None, **policy: Any
+        self,
+        jobs: int = 10,
+        *,
+        owner: str = "",
+        header: Any = None,
+        asked: Mapping[str, Any] | None = None,
+        **policy: Any,
     ) -> RunId:
         """Accept a submission of so many jobs that both clusters share."""
         self._number += 1
         given = {"targets": (ALPHA, BETA), **(header or {}), **({"owner": owner} if owner else {})}
         chosen = document(self._number, tasks=jobs, policy=Policy(**policy), **given)
+        resources = chosen.header.resources.model_copy(update=asked or {})
+        chosen = replace(chosen, header=replace(chosen.header, resources=resources))
         return self.ledger.accept(chosen).run
 
     @property

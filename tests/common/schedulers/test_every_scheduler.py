@@ -106,7 +106,8 @@ def _meaning(result: SchedulerId | Listing | Facts, entry: Entry) -> object:
 def _seen(listing: Listing, key: SchedulerId) -> list[object]:
     seen = listing.jobs[key]
     assert seen.id == key
-    return [seen.phase, seen.outcome, seen.code, seen.reason, seen.token]
+    where = [seen.nodes] if seen.nodes else []
+    return [seen.phase, seen.outcome, seen.code, seen.reason, seen.token, *where]
 
 
 @pytest.mark.parametrize(("name", "entry"), _entries("answers.json", "answers"))

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from jobferry_common.events import EventStream
+from jobferry_common.failures import MOST_UNCOUNTED, rules_of, uncounted
 from jobferry_common.ledger.records import JobRecord
 from jobferry_common.ledger.sanity import problems, read_all
 from jobferry_common.ledger.takeover import TAKEN_OVER
@@ -15,7 +16,9 @@ from jobferry_common.names import JobKey
 from jobferry_common.scripts.layout import traces
 from jobferry_common.scripts.traces import Trace
 from jobferry_common.states import JobState, ResultsState, RunState
+from tests.simulation.engine.people import MOST_MEMORY, MOST_SECONDS
 from tests.simulation.fakes import ROOT
+from tests.simulation.world import NODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +41,17 @@ def breaches(simulation: Simulation) -> Iterator[str]:
                 yield f"{key} ran twice at once: {one} and {other}"
             if one.succeeded:
                 yield f"{key} ran again after it succeeded: {one} and {other}"
+    yield from _beyond(simulation)
+
+
+def _beyond(simulation: Simulation) -> Iterator[str]:
+    """Yield jobs that asked for more than their rules allow, and those on a node that they excluded."""
+    for site in simulation.sites.values():
+        for asked in site.world.asked:
+            if asked.memory > MOST_MEMORY or asked.time > MOST_SECONDS:
+                yield f"{asked} is more than its submission allows"
+            if asked.node in asked.excluded and len(asked.excluded) < len(NODES):
+                yield f"{asked} runs where it was not to run again"
 
 
 def insane(simulation: Simulation) -> Iterator[str]:
@@ -83,6 +97,7 @@ def at_the_end(simulation: Simulation) -> Iterator[str]:
     for run in simulation.observer.runs():
         for job, record in simulation.observer.jobs(run.id):
             yield from _of_job(simulation, run, JobKey(run.id, job), record, ran)
+            yield from _of_tries(simulation, JobKey(run.id, job), record, ran)
         yield from _events(simulation, run)
     for run_id, document in simulation.producer.accepted.items():
         if simulation.knows(run_id) or run_id in simulation.producer.removed:
@@ -119,6 +134,26 @@ def _of_job(
     wished = run.cancel or by_policy or run.state is not RunState.FAILED or not done
     if record.state is JobState.CANCELLED and not wished and not simulation.has_forgotten:
         yield f"{key} was cancelled, and nobody wished it: {record}"
+
+
+def _of_tries(
+    simulation: Simulation, key: JobKey, record: JobRecord, ran: dict[JobKey, list[Execution]]
+) -> Iterator[str]:
+    """Yield more tries than the submission allows, and tries that nobody noted."""
+    policy = simulation.observer.header(key.run).policy
+    rules = rules_of(policy)
+    free = uncounted(policy, record.asks)
+    # of what was forgotten nobody knows how it ended: then each attempt counts
+    told = simulation.has_forgotten or any(run == key.run for run, _ in simulation.given_up)
+    if (record.tries > policy.retry_count + 1 and not told) or free > MOST_UNCOUNTED:
+        yield f"{key} was tried too often: {record}"
+    for name, times in record.asks.times:
+        if (most := rules[name].times) is not None and times > most:
+            yield f"{key} was tried {times} times by the rule for {name}, which allows {most}: {record}"
+    attempts = {one.attempt for one in ran.get(key, [])}
+    noted = record.tries + free
+    if len(attempts) > noted and not told:
+        yield f"{key} ran in {len(attempts)} attempts, of which {noted} were noted: {record}"
 
 
 def _results(simulation: Simulation, run: RunId, key: JobKey) -> Iterator[str]:

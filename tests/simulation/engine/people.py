@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common.document import Document, Policy
 from jobferry_common.errors import BrokerUnreachable, Conflict, JobferryError, UnknownId
+from jobferry_common.models.failures import OnFailure
 from jobferry_common.states import ResultsState, RunState
 from tests.common.ledger.documents import document
 from tests.simulation.engine.actors import Process
@@ -152,13 +154,37 @@ def new_document(simulation: Simulation, number: int) -> Document:
         "cluster": names[0] if shared else pick(names),
         **({"targets": names, "placement": pick(["fair", "order"])} if shared else {}),
     }
+    rules, asked = _rules(simulation.seed, number)
     policy = Policy(
+        on_failure=rules,
         continue_on_failure=pick([True, True, False]),
         retry_count=pick([0, 3]),
         ratio_unfinished=pick([0.0, 0.0, 0.3]),
         clean=pick(["never", "never", "always"]) if not simulation.forgets else "never",
     )
     group = pick([1, 3])
-    return document(
+    given = document(
         number, tasks=simulation.fate.random.randint(1, 12), group=group, policy=policy, **header
     )
+    resources = given.header.resources.model_copy(update=asked)
+    return replace(given, header=replace(given.header, resources=resources))
+
+
+#: most that a job of a user with rules may ever ask for
+MOST_MEMORY: Final = 5000
+MOST_SECONDS: Final = 4 * 3600
+#: most tries by the rule for timeouts
+MOST_RESTARTS: Final = 4
+_RULES: Final = {
+    "out_of_memory": {"memory": 1.5, "memory_most": f"{MOST_MEMORY}MB", "counts": False},
+    "timeout": {"time": 2, "time_most": f"{MOST_SECONDS}s", "times": MOST_RESTARTS},
+    "node_failure": {"counts": False, "exclude_node": True},
+    "exit_codes": {"3": {"counts": False, "times": 2}},
+}
+
+
+def _rules(seed: int, number: int) -> tuple[OnFailure | None, dict[str, Any]]:
+    """Return the rules of a submission and what it asks for; every third has some. Nothing is drawn for that."""
+    if (seed + number) % 3:
+        return None, {}
+    return OnFailure.load_from_dict(_RULES), {"memory_per_node": "1000MB", "time_limit": "01:00:00"}

@@ -81,6 +81,7 @@ class Simulation:
     """All of it."""
 
     def __init__(self, redis: Redis, seed: int, trace: list[str] | None = None) -> None:
+        self.seed = seed
         self.now = START
         self.fate = Fate(seed, lambda: self.now)
         self.fate.trace = trace

@@ -189,7 +189,8 @@ def test_where_the_node_is_not_known_none_is_excluded_and_that_is_said(
 
 
 def test_only_a_rule_that_says_so_excludes_a_node() -> None:
-    for rules in (None, {"node_failure": {}}, {"timeout": {"exclude_node": True}}):
+    cases: list[Any] = [None, {"node_failure": {}}, {"timeout": {"exclude_node": True}}]
+    for rules in cases:
         assert not where(header(rules), failed(NODE), "n3")[0]
     assert where(header(), failed(NODE), "n3")[1] == "it failed"
 
