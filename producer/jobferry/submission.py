@@ -71,6 +71,9 @@ class Submission(WithJobs):
         previous_submission_hash: DPDispatcher's; runs are resumed without it.
     """
 
+    handle: Handle | None = None  #: of the last submit
+    _file: str = ""  #: where it was read from, for messages
+
     def __init__(  # noqa: PLR0913 - DPDispatcher's arguments
         self,
         work_base: str,
@@ -107,8 +110,6 @@ class Submission(WithJobs):
         self.previous_submission_hash = previous_submission_hash
         self.on_failure = on_failure
         self.belonging_jobs: list[Job] = []
-        self.handle: Handle | None = None  #: of the last submit
-        self._file = ""  #: where it was read from, for messages
         if isinstance(machine, Resources):
             self.resources = resources or machine
         elif machine is not None:

@@ -112,3 +112,20 @@ def test_a_job_that_somebody_deletes_is_told_as_cancelled(
     sge.command("qdel", *sge.queue())
     result = handle.result(PATIENCE, checked=False)
     assert result.failures[0].outcome is Outcome.CANCELLED
+
+
+def test_a_job_goes_to_no_host_that_it_excludes(
+    make_sge_fleet: Callable[..., Fleet], sge: SgeCluster, make_work: Callable[..., Work]
+) -> None:
+    fleet = make_sge_fleet()
+    [host] = sge.command("qconf", "-sel").split()
+    elsewhere = make_work(COPY, name="elsewhere")
+    other = elsewhere.submission(**HERE, resources={"exclude_nodes": ["n3", "n17"]})
+    nowhere = make_work(COPY, name="nowhere")
+    none = nowhere.submission(**HERE, resources={"exclude_nodes": [host, "n3"]})
+    waits = fleet.submit(none)
+    until(waits, JobState.QUEUED, 1)
+    assert fleet.submit(other).result(PATIENCE).ok  # it came later, and went before
+    assert nowhere.starts() == [0]
+    waits.cancel()
+    assert waits.wait(PATIENCE).state is RunState.CANCELLED

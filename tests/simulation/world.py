@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import posixpath
 import random
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from jobferry_common.names import AttemptKey, JobKey, RunId
+from tests.simulation.nodes import Asked, asked_of, ill, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 START = 1_700_000_000.0
-NODES = ("n1", "n2", "n3", "n4")
 
 
 @dataclass(kw_only=True)
@@ -86,18 +85,6 @@ class Element:
     over: float = 0.0
     shown: float = 0.0  #: when it is listed for the first time
     node: str = ""  #: where it runs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a job asked for that began to run."""
-
-    run: RunId
-    attempt: AttemptKey
-    memory: int = 0  #: in MB; 0: nothing
-    time: int = 0  #: in seconds; 0: nothing
-    excluded: tuple[str, ...] = ()
-    node: str = ""  #: where it was put
 
 
 @dataclass(kw_only=True)
@@ -268,43 +255,21 @@ class World:
         element.state = "running"
         element.ends = self.now + self.random.uniform(0.0, self.longest)
         element.fate = self._fate()
-        self._place(element, RunId(posixpath.basename(control)))
+        self._place(element, element.attempt, control)
         self.started += 1
         self._of(element).append(Execution(attempt=element.attempt, id=element.id, start=self.now))
         return True
 
-    def _place(self, element: Element, run: RunId) -> None:
-        """Put a job on a node that it does not exclude; nothing is drawn for that."""
-        wanted = self._wanted(element)
-        excluded = tuple(filter(None, wanted.get("exclude", "").split(",")))
-        first = zlib.crc32(element.id.encode()) % len(NODES)
-        order = NODES[first:] + NODES[:first]
-        element.node = next((node for node in order if node not in excluded), order[0])
-        if wanted and element.attempt is not None:
-            asked = Asked(
-                run=run,
-                attempt=element.attempt,
-                memory=int(wanted.get("memory", 0)),
-                time=int(wanted.get("time", 0)),
-                excluded=excluded,
-                node=element.node,
-            )
-            self.asked.append(asked)
-
-    def _wanted(self, element: Element) -> dict[str, str]:
-        lines = self.files.get(element.script, b"").decode().splitlines()
-        words = [line.split(" ", 2) for line in lines if line.startswith("#FAKE ")]
-        return {name: value for _, name, value in words}
+    def _place(self, element: Element, key: AttemptKey, control: str) -> None:
+        """Put a job on a node, and note what it asked for, if it asked for anything."""
+        wish = wanted(self.files.get(element.script, b""))
+        asked = asked_of(wish, RunId(posixpath.basename(control)), key, element.id)
+        element.node = asked.node
+        self.asked += [asked] if wish else []
 
     def _ill(self, element: Element) -> str:
-        """Return how a job ends that left no record: of those that ask for memory, by turns."""
-        if self.ill:
-            return self.ill
-        if "memory" not in self._wanted(element):
-            return "node_failure"
-        turn = zlib.crc32(element.id.encode()) // len(NODES) % 3
-        outcome = ("node_failure", "out_of_memory", "preempted")[turn]
-        self.tally[f"ended: {outcome}"] += 1
+        outcome = self.ill or ill(wanted(self.files.get(element.script, b"")), element.id)
+        self.tally[f"job ended: {outcome}"] += 1
         return outcome
 
     def _is_over(self, control: str, attempt: AttemptKey) -> bool:

@@ -8,6 +8,7 @@
 #$ -l h_rt=12:00:00
 #$ -P physics
 #$ -l arch=lx-amd64
+#$ -l h=!(n3|n17)
 #$ -r n
 
 SGE counts slots: number_node x cpu_per_node of them are asked for, and the allocation rule of the parallel environment
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _CAN: Final = (
     *("ntasks_per_node", "cpus_per_task", "memory_per_node"),
-    *("time_limit", "account", "constraint"),
+    *("time_limit", "account", "constraint", "exclude_nodes"),
 )
 
 
@@ -68,6 +69,8 @@ def _optional(resources: Resources) -> Iterator[str]:
     if resources.constraint is not None:
         meaning = "list of attributes, such as 'arch=lx-amd64' or 'infiniband,scratch=10G'"
         yield f"#$ -l {word(resources, 'constraint', meaning)}"
+    if resources.exclude_nodes:
+        yield f"#$ -l h=!({'|'.join(resources.exclude_nodes)})"
 
 
 def _gpus(resources: Resources) -> Iterator[str]:

@@ -33,6 +33,7 @@ FAR: Final = (
         "outage",
     ),
     *("job vanished", "job died without a record", "hint lost"),
+    *("job ended: node_failure", "job ended: out_of_memory", "job ended: preempted"),
 )
 #: what users do
 DEEDS: Final = tuple(

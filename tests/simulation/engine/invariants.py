@@ -18,7 +18,7 @@ from jobferry_common.scripts.traces import Trace
 from jobferry_common.states import JobState, ResultsState, RunState
 from tests.simulation.engine.people import MOST_MEMORY, MOST_SECONDS
 from tests.simulation.fakes import ROOT
-from tests.simulation.world import NODES
+from tests.simulation.nodes import NODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
