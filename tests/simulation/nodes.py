@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NODES: Final = ("n1", "n2", "n3", "n4")
 #: how jobs end that ask for memory and leave no record, by turns
-_ENDS: Final = ("node_failure", "out_of_memory", "preempted")
+_ENDS: Final = ("out_of_memory", "preempted", "node_failure", "out_of_memory", "preempted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,16 @@ def asked_of(wish: Mapping[str, str], run: RunId, attempt: AttemptKey, id_: str)
     )
 
 
+def fate_of(wish: Mapping[str, str], id_: str, drawn: str) -> str:
+    """Return what becomes of a job: of those that ask for memory, most that would fail leave no record."""
+    killed = drawn == "task_fails" and "memory" in wish and _turn(id_, 3)
+    return "no_record" if killed else drawn
+
+
 def ill(wish: Mapping[str, str], id_: str) -> str:
     """Return how a job ends that left no record: of those that ask for memory, by turns."""
-    if "memory" not in wish:
-        return "node_failure"
-    return _ENDS[zlib.crc32(id_.encode()) // len(NODES) % len(_ENDS)]
+    return _ENDS[_turn(id_, len(_ENDS))] if "memory" in wish else "node_failure"
+
+
+def _turn(id_: str, of: int) -> int:
+    return sum(int(part) for part in id_.split("_")) % of

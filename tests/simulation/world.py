@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from jobferry_common.names import AttemptKey, JobKey, RunId
-from tests.simulation.nodes import Asked, asked_of, ill, wanted
+from tests.simulation.nodes import Asked, asked_of, fate_of, ill, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,16 +254,19 @@ class World:
             return False
         element.state = "running"
         element.ends = self.now + self.random.uniform(0.0, self.longest)
-        element.fate = self._fate()
-        self._place(element, element.attempt, control)
+        wish = wanted(self.files.get(element.script, b""))
+        element.fate = fate_of(wish, element.id, self._fate())
+        self._place(element, wish, control)
         self.started += 1
         self._of(element).append(Execution(attempt=element.attempt, id=element.id, start=self.now))
         return True
 
-    def _place(self, element: Element, key: AttemptKey, control: str) -> None:
+    def _place(self, element: Element, wish: dict[str, str], control: str) -> None:
         """Put a job on a node, and note what it asked for, if it asked for anything."""
-        wish = wanted(self.files.get(element.script, b""))
-        asked = asked_of(wish, RunId(posixpath.basename(control)), key, element.id)
+        if element.attempt is None:
+            return
+        run = RunId(posixpath.basename(control))
+        asked = asked_of(wish, run, element.attempt, element.id)
         element.node = asked.node
         self.asked += [asked] if wish else []
 
