@@ -296,3 +296,13 @@ def test_what_crashed_between_exited_and_settled_is_settled() -> None:
 def test_the_scheduler_may_forget_what_ended() -> None:
     s = seen(flying(), records={attempt(): exit_record()})
     assert Forget(ids=(SchedulerId("7_0"),)) in plan(s)
+
+
+def test_a_provisional_record_of_a_job_that_was_not_listed_yet_is_not_the_last_word() -> None:
+    """The scheduler may list late, and have started it again meanwhile."""
+    job = flying(_S.QUEUED, since=NOW - 20)
+    found = {"records": {attempt(): exit_record(provisional=True)}, "look": EMPTY}
+    s = seen(job, missing={job.key: NOW - 15}, **found)
+    assert records(s) == []
+    older = flying(_S.QUEUED, since=NOW - 70)
+    assert records(seen(older, missing={job.key: NOW - 15}, **found))

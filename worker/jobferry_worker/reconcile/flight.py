@@ -184,12 +184,17 @@ def _vanished(s: Snapshot, look: Look, job: JobInFlight) -> Step:
             return Step(job=job, claim=True)
         if isinstance(s.claims[key], WorkerClaim):
             return _exit(s, job, exits.removed())
-    short = job.key in s.told or key in s.records
+    short = job.key in s.told or (key in s.records and not _is_unseen(s, job))
     patience = s.patience.late if short else s.patience.grace
     waited = s.now - s.missing.get(job.key, s.now)
     if waited < patience or job.record.id in look.unasked:
         return Step(job=job) if job.record.id in look.jobs else _cancel(s, job)
     return _gone(s, look, job)
+
+
+def _is_unseen(s: Snapshot, job: JobInFlight) -> bool:
+    """Tell whether a scheduler that lists late may never have shown a job: it may have started it again by now."""
+    return job.record.state is JobState.QUEUED and s.now - job.record.since <= s.patience.settle
 
 
 def _gone(s: Snapshot, look: Look, job: JobInFlight) -> Step:
