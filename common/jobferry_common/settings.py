@@ -121,15 +121,6 @@ class Stack(BaseModel):
         return directory
 
 
-class _Clusters(BaseModel):
-    """The table of clusters: each of its keys holds a profile. Only messages need to know."""
-
-    @classmethod
-    def part(cls, name: str, data: object) -> type[BaseModel]:
-        del name, data
-        return ClusterProfile
-
-
 class Settings(BaseSettings):
     """All settings of producer and worker."""
 
@@ -150,12 +141,6 @@ class Settings(BaseSettings):
         default=30.0, ge=0
     )  #: of a run that ended, once its results are back; 0: until it is cleaned
     log_level: str = "INFO"
-
-    @classmethod
-    def part(cls, name: str, data: object) -> type[BaseModel] | None:
-        """Return the model of a field whose annotation does not tell it: see `models.faults`."""
-        del data
-        return _Clusters if name == "clusters" else None
 
     @field_validator("broker")
     @classmethod

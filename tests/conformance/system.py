@@ -183,7 +183,12 @@ class System:
         def read() -> str:
             return next((path.read_text() for path in paths if path.exists()), "")
 
-        wait_until(lambda: read().endswith("\n"), f"{name} is there")
+        def is_there() -> bool:
+            if self.apart and not read():
+                self.look()  # what a job wrote elsewhere is brought by a listing
+            return read().endswith("\n")
+
+        wait_until(is_there, f"{name} is there", limit=150)
         return read()
 
     def written_within(self, name: str, text: str) -> None:

@@ -77,11 +77,10 @@ def claim(
 
 def _owners(p: Pass, paths: Mapping[str, Try]) -> Mapping[Try, SchedulerId | WorkerClaim]:
     me = f"{socket.gethostname()}:{os.getpid()}"
-    made = p.create([NewFile(path=path, content=worker_claim(me)) for path in paths])
-    owners = {key: WorkerClaim(me) for key, ours in zip(paths.values(), made, strict=True) if ours}
+    p.create([NewFile(path=path, content=worker_claim(me)) for path in paths])
     kill_here("after-claims")
-    others = [path for path, key in paths.items() if key not in owners]
-    return {**owners, **{paths[path]: parse_claim(text) for path, text in p.read(others).items()}}
+    # what was made where nothing is mounted is no claim: it counts as it is read, together with the root's proof
+    return {paths[path]: parse_claim(text) for path, text in p.read_known(list(paths)).items()}
 
 
 def _change(p: Pass, action: actions.ChangeJobs) -> None:

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from jobferry_common.errors import BrokerUnreachable, JobferryError, StagingError
 from jobferry_common.scripts.layout import Layout, spool
+from jobferry_worker.reconcile.root import read_known
 from jobferry_worker.reconcile.snapshot import Patience
 
 if TYPE_CHECKING:
@@ -145,6 +146,18 @@ class Pass:
         for start in range(0, len(paths), _PIECE):
             self.step()
             found.update(self.cluster.host.read(paths[start : start + _PIECE]))
+        return found
+
+    def read_known(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Read those of the files that exist, each piece with the proof that the root is the known one.
+
+        Raises:
+            StagingError: it is another one, such as a directory on which nothing is mounted.
+        """
+        found: dict[str, bytes] = {}
+        for start in range(0, len(paths), _PIECE):
+            self.step()
+            found.update(read_known(self.ledger, self.cluster, paths[start : start + _PIECE]))
         return found
 
     def names(self, directory: str) -> Sequence[str]:

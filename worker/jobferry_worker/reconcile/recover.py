@@ -119,9 +119,7 @@ def _is_renamed(p: Pass, run: RunId, others: list[tuple[RunId, str]]) -> bool:
     traced = finding.found(p, problems, others)
     nonce, destination = p.ledger.identity(run)
     if own := [trace for trace in traced if trace.nonce == nonce]:
-        if own[0].staged and own[0].run == run and not p.ledger.run(run).staged:
-            rebuild(p, own[0], listing.listed(p))
-        return False
+        return _stand_as(p, run, own[0])
     alive = [one for one in traced if one.destination == destination and not one.is_over]
     alive = [one for one in alive if not p.ledger.holds(one.run) or one.run == run]
     if alive:
@@ -130,6 +128,18 @@ def _is_renamed(p: Pass, run: RunId, others: list[tuple[RunId, str]]) -> bool:
         return False
     last = max(int(name.rpartition("-")[2]) for name, _ in others)
     return _rename(p, run, run_id(submission_of(run), last + 1))
+
+
+def _stand_as(p: Pass, run: RunId, trace: Trace) -> bool:
+    """Have a run stand as it did when the broker forgot; True if it bears another name now, as it did then."""
+    name = RunId(trace.run)
+    if run != name and not _rename(p, run, name):
+        return False
+    if run != name and trace.is_over:
+        close(p, trace)
+    elif trace.staged and not p.ledger.run(name).staged:
+        rebuild(p, trace, listing.listed(p))
+    return run != name
 
 
 def _take_place(p: Pass, run: RunId, trace: Trace) -> bool:

@@ -64,7 +64,7 @@ def read_known(ledger: Ledger, cluster: Cluster, paths: Sequence[str]) -> Mappin
     if known and contents.get(path, b"").decode("utf-8", "replace").strip() != known:
         msg = f"{path} is not what it was: is the file system of {cluster.root} mounted?"
         raise StagingError(msg)
-    return contents
+    return {one: contents[one] for one in paths if one in contents}
 
 
 def _make(p: Pass, path: str) -> str:
