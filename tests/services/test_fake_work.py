@@ -112,7 +112,9 @@ def test_what_runs_and_what_waits_is_cancelled(
     handle.cancel()
     assert handle.wait(PATIENCE).state is RunState.CANCELLED
     assert {one.phase for one in engine.elements()} == {"done"}
-    assert sum(work.starts()) == 2
+    # one that waits may start in the slot of one that is ended just before it
+    assert sum(work.starts()) >= 2
+    assert max(work.starts()) == 1
 
 
 @pytest.mark.parametrize("number", [1, 4])
