@@ -298,6 +298,11 @@ def test_the_scheduler_may_forget_what_ended() -> None:
     assert Forget(ids=(SchedulerId("7_0"),)) in plan(s)
 
 
+def test_a_job_that_ended_before_its_id_was_known_has_nothing_to_be_forgotten() -> None:
+    s = seen(flying(_S.SUBMITTING), records={attempt(): exit_record()})
+    assert not [action for action in plan(s) if isinstance(action, Forget)]
+
+
 def test_a_provisional_record_of_a_job_that_was_not_listed_yet_is_not_the_last_word() -> None:
     """The scheduler may list late, and have started it again meanwhile."""
     job = flying(_S.QUEUED, since=NOW - 20)

@@ -63,6 +63,12 @@ def test_nothing_goes_while_the_cluster_is_paused() -> None:
     assert submits(ready(paused=True)) == []
 
 
+def test_nothing_goes_in_the_round_in_which_too_many_are_gone() -> None:
+    assert submits(ready()) != []
+    assert submits(gone(50, 50, runs={RUN: view(jobs=60)}, due=(waiting(10),))) == []
+    assert submits(gone(0, 50, runs={RUN: view(jobs=60)}, due=(waiting(10),))) != []
+
+
 def test_the_budget_bounds_the_commands_and_not_the_jobs() -> None:
     assert submits(ready(10, limits=Limits(array=2, commands=3))) == [(RUN, 2)] * 3
 
