@@ -160,7 +160,8 @@ def test_a_running_task_can_be_followed_and_cancelled(desk: Desk) -> None:
 
 def test_an_interrupt_detaches_and_the_work_goes_on(desk: Desk) -> None:
     """A defect of DPDispatcher: Ctrl-C, TERM and KILL leave jobs running and no way to cancel."""
-    file = desk.write("sleep 3; cat in > out")
+    go = desk.directory / "go"
+    file = desk.write(f"until [ -e '{go}' ]; do sleep 0.1; done; cat in > out")
     argv = [str(BIN / "jobferry"), "submit", str(file)]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=desk.fleet.env) as submit:
         ledger = desk.fleet.ledger()
@@ -173,6 +174,7 @@ def test_an_interrupt_detaches_and_the_work_goes_on(desk: Desk) -> None:
     assert submit.returncode == 130
     assert f"jobferry watch {run}" in err
     assert "Traceback" not in err
+    go.touch()
     assert "finished" in desk.type("watch", run).stderr
 
 
