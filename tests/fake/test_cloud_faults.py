@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from jobferry_common.errors import CommandFailed
-from jobferry_common.killpoints import BRIDGE, CLOUD, trapped
+from jobferry_common.killpoints import BRIDGE, CLOUD
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.states import Outcome
 from tests.fake import cloud_server
 from tests.fake.cloud_server import Cloud
 from tests.fake.conftest import crossing_of, keys, side_of
+from tests.testbed.bridges import crash_at
 from tests.testbed.processes import wait_until
 from tests.worker.bridge.conftest import SCHEDULER, Crossing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 ADD: Final = {"Bohrium": "/brm/v2/job/add", "OpenAPI": "/openapi/v2/job/add"}
@@ -46,20 +45,6 @@ def test_a_request_that_never_arrived_is_made_again_after_a_while(
     assert crossing.ended(job).outcome is Outcome.SUCCEEDED
     assert crossing.written("ran") == "ran\n"
     assert (len(keys(cloud)), cloud.asked(ADD[service])) == (1, 2)
-
-
-@contextmanager
-def crash_at(point: str) -> Iterator[list[str]]:
-    """Let the first thread that passes a point go no further."""
-    passed: list[str] = []
-
-    def trap(here: str) -> None:
-        if here == point and not passed:
-            passed.append(here)
-            raise KeyboardInterrupt(here)
-
-    with trapped(trap):
-        yield passed
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -12,17 +12,18 @@ import shlex
 import shutil
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobferry_common.errors import CommandFailed, HostUnreachable
+from jobferry_common.killpoints import trapped
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.states import Outcome
 from jobferry_worker.bridge.base import Said
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jobferry_worker.bridge.books import Job
@@ -144,3 +145,17 @@ class ProcessSystem:
     def _must_answer(self) -> None:
         if self.away:
             raise CommandFailed(("processes",), 1, "nobody answers")
+
+
+@contextmanager
+def crash_at(point: str) -> Iterator[list[str]]:
+    """Let the first thread that passes a point go no further."""
+    passed: list[str] = []
+
+    def trap(here: str) -> None:
+        if here == point and not passed:
+            passed.append(here)
+            raise KeyboardInterrupt(here)
+
+    with trapped(trap):
+        yield passed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from jobferry_common.errors import command_failed
 
@@ -104,6 +104,13 @@ class Facts:
     version: str
     max_array: int  #: most elements of an array; 1 where there are none
     history: bool  #: True where a history command answers (accounting storage is on)
+
+
+class End(NamedTuple):
+    """How a job ended, where several words of a scheduler say it together."""
+
+    outcome: Outcome
+    code: int | None  #: as a shell would show it; None where there is none
 
 
 class Scheduler(Protocol):

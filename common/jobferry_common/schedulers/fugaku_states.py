@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from jobferry_common.schedulers.base import Phase
+from jobferry_common.schedulers.base import End, Phase
 from jobferry_common.states import Outcome
 
 if TYPE_CHECKING:
@@ -80,13 +80,6 @@ CODES: Final[Mapping[int, Outcome]] = MappingProxyType(
     }
 )
 _SIGNAL: Final = 128
-
-
-class End(NamedTuple):
-    """How a job ended."""
-
-    outcome: Outcome
-    code: int | None  #: as a shell would show it; None where there is none
 
 
 def phase_of(word: str) -> Phase | None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from jobferry_common.schedulers.base import Phase
+from jobferry_common.schedulers.base import End, Phase
 from jobferry_common.states import Outcome
 
 if TYPE_CHECKING:
@@ -91,13 +91,6 @@ TORQUE_CODES: Final[Mapping[int, Outcome]] = MappingProxyType(
 _DELETED: Final = 91
 #: from here on a status is a signal's number, and this
 _SIGNAL: Final = 256
-
-
-class End(NamedTuple):
-    """How a job ended."""
-
-    outcome: Outcome
-    code: int | None  #: as a shell would show it; None where there is none
 
 
 def phase_of(letter: str) -> Phase | None:

@@ -9,12 +9,11 @@ import pytest
 from jobferry_common.errors import BadInput
 from jobferry_common.models.resources import Resources
 from jobferry_common.names import SchedulerId, Token
-from jobferry_common.schedulers.base import Phase, Submit
+from jobferry_common.schedulers.base import End, Phase, Submit
 from jobferry_common.schedulers.fugaku import Fugaku
 from jobferry_common.schedulers.fugaku_states import (
     CODES,
     PHASES,
-    End,
     PjmState,
     end_of,
     phase_of,

@@ -15,13 +15,12 @@ from jobferry_common.errors import (
 )
 from jobferry_common.models.resources import Resources
 from jobferry_common.names import SchedulerId, Token
-from jobferry_common.schedulers.base import Completed, Listing, Phase, Submit
+from jobferry_common.schedulers.base import Completed, End, Listing, Phase, Submit
 from jobferry_common.schedulers.pbs import PBS
 from jobferry_common.schedulers.pbs_states import (
     PBS_CODES,
     PHASES,
     TORQUE_CODES,
-    End,
     PbsState,
     end_of,
     phase_of,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,11 @@ from jobferry_common.names import SchedulerId
 from jobferry_common.schedulers.base import Phase
 from jobferry_common.scripts.cargo import Cargo
 from jobferry_common.states import Outcome
+from tests.testbed.bridges import crash_at
 from tests.testbed.processes import wait_until
 from tests.worker.bridge.conftest import SCHEDULER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.worker.bridge.conftest import Crossing
 
 
@@ -120,20 +118,6 @@ def test_a_system_that_does_not_answer_is_no_proof(crossing: Crossing) -> None:
     crossing.system.away = False
     assert crossing.listing().jobs[job].phase is Phase.QUEUED
     assert not crossing.system.jobs
-
-
-@contextmanager
-def crash_at(point: str) -> Iterator[list[str]]:
-    """Let the first thread that passes a point go no further."""
-    passed: list[str] = []
-
-    def trap(here: str) -> None:
-        if here == point and not passed:
-            passed.append(here)
-            raise KeyboardInterrupt(here)
-
-    with trapped(trap):
-        yield passed
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
