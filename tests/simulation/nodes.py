@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 NODES: Final = ("n1", "n2", "n3", "n4")
 #: how jobs end that ask for memory and leave no record, by turns
-_ENDS: Final = ("out_of_memory", "preempted", "node_failure", "out_of_memory", "preempted")
+_ENDS: Final = (
+    *("out_of_memory", "preempted", "out_of_memory", "node_failure"),
+    *("out_of_memory", "preempted", "out_of_memory"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
