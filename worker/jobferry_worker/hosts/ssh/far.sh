@@ -67,13 +67,16 @@ jf_drain() {
     exec 6<&-
 }
 
-# how many first arguments are the command; the others go to it in portions that fit
+# how many first arguments are the command; the others go to it in portions that fit: with the stack that Linux gives
+# a process as a rule these do, with the least that it may be given only small ones
 jf_portions() {
-    local command=("${@:2:$1}") code=0 rest portion=400
+    local command=("${@:2:$1}") code=0 ended portion=4000
     shift $(($1 + 1))
     while (($#)); do
-        rest=("${@:1:portion}")
-        command "${command[@]}" "${rest[@]}" </dev/null >&8 2>&9 || code=1
+        command "${command[@]}" "${@:1:portion}" </dev/null >&8 2>&9
+        ended=$?
+        if ((ended == 126 && portion > 400)); then portion=400; continue; fi
+        ((ended == 0)) || code=1
         shift $(($# < portion ? $# : portion))
     done
     return "$code"
@@ -175,7 +178,7 @@ jf_write() {
     shift 2
     if jf_unpack "$bytes"; then
         for directory; do
-            jf_move "$directory" "$mark" || { code=1; break; }
+            jf_portions 5 mv -f -t "$directory" -- "$directory/$mark"/* || { code=1; break; }
         done
     else
         code=1
@@ -183,18 +186,6 @@ jf_write() {
     fi
     jf_tidy "$mark" "$@"
     return "$code"
-}
-
-# directory, mark: short names, so that many of them fit in one command
-jf_move() {
-    local names=("$1/$2"/*) portion=400
-    names=("${names[@]##*/}")
-    local all="${names[*]}"
-    ((${#all} > 100000)) || portion=${#names[@]}
-    while ((${#names[@]})); do
-        (cd -- "$1/$2" && exec mv -f -t "$1" -- "${names[@]:0:portion}") </dev/null 2>&9 || return 1
-        names=("${names[@]:portion}")
-    done
 }
 
 # as jf_write, for files that must not exist; prints "1path" for each that was created here, "0path" for those that exist

@@ -49,7 +49,12 @@ def header(
 
 def padded(content: bytes) -> bytes:
     """Return a content filled up to whole blocks."""
-    return content + bytes(-len(content) % _BLOCK)
+    return content + padding(content)
+
+
+def padding(content: bytes) -> bytes:
+    """Return what fills a content up to whole blocks: a large one need not be copied for it."""
+    return bytes(-len(content) % _BLOCK)
 
 
 def directory(path: str) -> bytes:

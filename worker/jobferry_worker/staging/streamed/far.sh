@@ -235,7 +235,7 @@ receive() {
     root=$1 run=$2 cache=$root/.jobferry/cache base=$root/$2 tmp=$root/.jobferry/cache/tmp/$3
     local verb a b c d ended=
     [ -n "$run" ] || fail "$root: no run was named"
-    mkdir -p "$base" "$tmp" "$cache"/{objects,packs,slots,refs} || exit 1
+    mkdir -p "$base" "$tmp/p" "$cache"/{objects,packs,slots,refs} || exit 1
     trap 'if [ -n "$last" ]; then wait "$last"; fi; rm -rf "$tmp"' EXIT
     while read -r verb a b c d; do
         case $verb in

@@ -129,4 +129,6 @@ class _Group:
 
 def _fingerprint(file: File, content: bytes) -> str:
     about = f"{file.path}\0{file.status.st_mode & 0o777:o}\0".encode(errors="surrogateescape")
-    return hashlib.sha256(about + content).hexdigest()[:_DIGITS]
+    digest = hashlib.sha256(about)
+    digest.update(content)
+    return digest.hexdigest()[:_DIGITS]

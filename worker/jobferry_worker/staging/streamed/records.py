@@ -39,8 +39,8 @@ def pack(directories: Iterable[str], contents: Iterable[tuple[File, bytes]]) -> 
         status = file.status
         name = os.fsencode(file.path)
         mode, mtime = status.st_mode & 0o777, int(status.st_mtime)
-        members.append(archive.header(name, size=len(content), mode=mode, mtime=mtime))
-        members.append(archive.padded(content))
+        header = archive.header(name, size=len(content), mode=mode, mtime=mtime)
+        members += (header, content, archive.padding(content))
     return b"".join((*members, archive.END))
 
 
