@@ -70,9 +70,9 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"{jobs} jobs over ssh, DPDispatcher : jobferry",
             goal=Goal(bound=30, unit="×", at_least=True),
             values=log.ratio("DPDispatcher", "ssh"),
-            why="this Slurm needs longer than a thirtieth of DPDispatcher's time for an array of nothing but the commands, "
-            "until its queue is empty. Start-up files of a login, which are empty here, would make each of "
-            "DPDispatcher's commands longer.",
+            why="this Slurm needs longer than a thirtieth of DPDispatcher's time for an array of nothing but the "
+            "commands, until its queue is empty. Start-up files of a login, which are empty here, would make each "
+            "of DPDispatcher's commands longer.",
         ),
         Figure(
             name=f"{jobs} jobs, DPDispatcher : naked array",
