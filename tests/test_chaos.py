@@ -115,6 +115,21 @@ REPORT = Report(
 )
 
 
+@pytest.mark.parametrize(
+    ("given_up", "second", "breaches"),
+    [(True, "shell-8", 0), (True, "8", 1), (False, "shell-8", 1)],
+    ids=["elsewhere", "on the same cluster", "not given up"],
+)
+def test_only_what_was_given_up_may_still_run_while_another_cluster_does_it(
+    tmp_path: Path, given_up: bool, second: str, breaches: int
+) -> None:
+    number = next(n for n in range(2000) if batch(SEED, n).given_up is given_up)
+    key = batch(SEED, number).key(0)
+    lines = (f"s {key} 7 100 1.0", f"s {key} {second} 200 1.5", f"e {key} {second} 200 2.0")
+    count = Results(SEED, tuple(PLACES), []).count(0, log_of(tmp_path, *lines))
+    assert (len(count.overlaps), count.given_up) == (breaches, 1 - breaches)
+
+
 def test_a_storm_that_tested_nothing_is_no_success() -> None:
     assert REPORT.ok
     less: list[dict[str, Any]] = [

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 #: where batches go, and how many of a hundred
 PLACES: Final = {
-    "shell": 30,  # Shell, Local
+    "shell": 26,  # Shell, Local
     "slurm": 20,  # Slurm, Local
     "lazy": 10,  # Slurm, LazyLocal
     "far": 10,  # Slurm, over ssh
     "tight": 8,  # Shell, Local, on a disk that fills
-    "shared": 10,  # whichever of shell and slurm has room
+    "shared": 14,  # whichever of shell and slurm has room
     "apart": 12,  # Shell, through the depot: its worker does not see the producer's files
 }
 #: of these the worker does not see the producer's files
@@ -38,6 +38,12 @@ _CANCELLED, _CLEANED, _GROUPED, _NAPPING = 0.12, 0.15, 0.15, 0.3
 #: of a batch that is to be cancelled: some wait while some run
 _TO_CANCEL: Final = 24
 _LONG_SECONDS: Final = 300.0
+#: of shared batches: those that one of both clusters refuses, and that are given up at one of them
+_REFUSED, _GIVEN_UP = 0.3, 0.4
+#: long enough that it has some of them when it is given up
+_UNHURRIED_SECONDS: Final = 2.0
+#: the one of both
+SPOILT: Final = "slurm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,10 @@ class Batch:
     naps: float  #: seconds that each task sleeps
     cancelled: bool  #: its producer cancels it
     cleaned: bool  #: its producer removes it from cluster and ledger when it is done
+    refused: bool = False  #: it names a partition of which Slurm knows nothing: another cluster has to do all of it
+    given_up: bool = (
+        False  #: its producer gives up what Slurm has of it, once some of it runs there
+    )
 
     @property
     def jobs(self) -> int:
@@ -74,12 +84,20 @@ def batch(seed: int, number: int, places: Sequence[str] = tuple(PLACES)) -> Batc
     cancelled = dice.random() < _CANCELLED
     tasks = _TO_CANCEL if cancelled else dice.choice(_SIZES[place])
     naps = dice.choice([0.2, 0.5, 1.0]) if dice.random() < _NAPPING else 0.0
+    group = dice.choice([2, 5]) if dice.random() < _GROUPED and tasks > 1 else 1
+    cleaned = dice.random() < _CLEANED
+    fate = dice.random() if place == "shared" and not cancelled else 1.0
+    given_up = _REFUSED <= fate < _REFUSED + _GIVEN_UP
+    if cancelled or given_up:
+        naps = _LONG_SECONDS if cancelled else _UNHURRIED_SECONDS
     return Batch(
         number=number,
         place=place,
         tasks=tasks,
-        group=dice.choice([2, 5]) if dice.random() < _GROUPED and tasks > 1 else 1,
-        naps=_LONG_SECONDS if cancelled else naps,
+        group=group,
+        naps=naps,
         cancelled=cancelled,
-        cleaned=dice.random() < _CLEANED,
+        cleaned=cleaned,
+        refused=fate < _REFUSED,
+        given_up=given_up,
     )

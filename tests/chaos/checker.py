@@ -13,8 +13,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.chaos.batches import batch
-from tests.chaos.task import expected
+from tests.chaos.batches import Batch, batch
+from tests.chaos.task import SHELL, expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +33,11 @@ class Interval(NamedTuple):
     end: float  #: infinite if it never told its end
     id: str  #: the scheduler's
     pid: str
+
+    @property
+    def is_of_shell(self) -> bool:
+        """Tell which of the schedulers started it."""
+        return self.id.startswith(SHELL)
 
 
 def intervals(log: Path) -> dict[str, list[Interval]]:
@@ -60,6 +65,11 @@ def overlapping(executions: Sequence[Interval]) -> list[tuple[Interval, Interval
     return pairs
 
 
+def is_allowed(one: Batch, first: Interval, second: Interval) -> bool:
+    """Tell whether two executions may overlap: what was given up at a cluster may still run there."""
+    return one.given_up and first.is_of_shell is not second.is_of_shell
+
+
 @dataclass(slots=True)
 class Count:
     """What is counted of the work."""
@@ -73,6 +83,7 @@ class Count:
     lost: list[str] = field(default_factory=list)  #: tasks of batches that never became final
     never_ran: list[str] = field(default_factory=list)  #: of batches that are called finished
     overlaps: list[str] = field(default_factory=list)
+    given_up: int = 0  #: pairs of executions that overlapped because one was given up where it ran
     executions: int = 0
     again: int = 0  #: tasks that were begun more than once, one after the other
     by_place: dict[str, int] = field(default_factory=dict)
@@ -146,9 +157,15 @@ class Results:
                     count.cancelled += one.tasks
         count.finished -= len(count.missing)
         for key, executions in ran.items():
-            count.executions += len(executions)
-            count.again += len(executions) > 1
-            count.overlaps += [
-                f"{key} {first.id} {second.id}" for first, second in overlapping(executions)
-            ]
+            self._count_executions(count, key, executions)
         return count
+
+    def _count_executions(self, count: Count, key: str, executions: Sequence[Interval]) -> None:
+        one = batch(self._seed, int(key.partition(".")[0]), self._places)
+        count.executions += len(executions)
+        count.again += len(executions) > 1
+        for first, second in overlapping(executions):
+            if is_allowed(one, first, second):
+                count.given_up += 1
+            else:
+                count.overlaps.append(f"{key} {first.id} {second.id}")

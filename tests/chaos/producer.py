@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from jobferry import Handle, Resources, Submission, Task, connect
 from jobferry_common.errors import BrokerUnreachable, Conflict, JobferryError, UnknownId
-from jobferry_common.names import RunId
+from jobferry_common.names import ClusterName, RunId
 from jobferry_common.states import JobState, RunState
-from tests.chaos.batches import APART, Batch, batch
+from tests.chaos.batches import APART, SPOILT, Batch, batch
 from tests.chaos.journal import Journal
 from tests.chaos.task import command, write_inputs
 
@@ -147,6 +147,8 @@ class Producer:
         """Wait for a run's end; False if the batch has to be retried."""
         if one.cancelled:
             self._cancel(handle)
+        if one.given_up:
+            self._give_up(one, handle)
         record = insist(handle.wait)
         wanted = (RunState.FINISHED, RunState.CANCELLED) if one.cancelled else (RunState.FINISHED,)
         if record.state not in wanted:
@@ -169,6 +171,20 @@ class Producer:
                 return
             time.sleep(_PAUSE_SECONDS)
 
+    def _give_up(self, one: Batch, handle: Handle) -> None:
+        """Give up a cluster as soon as it has some of a run that runs; once, whoever dies meanwhile."""
+        name = ClusterName(SPOILT)
+        while ("gave-up", one.number) not in self._known:
+            record = insist(handle.status)
+            if record.state.is_final or name not in record.targets:
+                return
+            parts = insist(lambda: self._client.ledger.by_cluster(handle.id))
+            if parts.get(name, {}).get(JobState.RUNNING):
+                insist(lambda: handle.abandon(SPOILT))
+                self._journal.note("gave-up", one.number)
+                return
+            time.sleep(_PAUSE_SECONDS)
+
 
 def submission_of(one: Batch, base: Path, script: Path) -> Submission:
     """Return the submission of a batch."""
@@ -181,9 +197,10 @@ def submission_of(one: Batch, base: Path, script: Path) -> Submission:
         )
         for task in range(one.tasks)
     ]
+    queue = "nowhere" if one.refused else "main"
     return Submission(
         str(base),
-        resources=Resources(group_size=one.group, queue_name="main", cpu_per_node=1),
+        resources=Resources(group_size=one.group, queue_name=queue, cpu_per_node=1),
         task_list=tasks,
         cluster=one.clusters,
         clean=not one.cleaned,

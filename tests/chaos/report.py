@@ -98,7 +98,7 @@ class Report:
             or "none",
             "not here": "; ".join(self.missing_places) or "nothing",
             "lost": str(len(count.lost)),
-            "overlaps": str(len(count.overlaps)),
+            "overlaps": f"{len(count.overlaps)}; {count.given_up} more where a cluster was given up",
             "missing": str(len(count.missing)),
         }
         lines = [f"{name:13} {value}" for name, value in rows.items()]

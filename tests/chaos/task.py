@@ -3,7 +3,7 @@
     s 12.3 4711_3 98231 1700000000.123456       start of task 3 of batch 12: the scheduler's id, its process, the time
     e 12.3 4711_3 98231 1700000000.223456       its end
 
-The log is opened with O_APPEND for each line: lines of many writers stay whole.
+Ids of Shell begin with "shell-". The log is opened with O_APPEND for each line: lines of many writers stay whole.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.chaos.batches import Batch
 
+#: before each of Shell's ids
+SHELL: Final = "shell-"
 _FACTOR: Final = 2654435761
 _PRIME: Final = 4294967291
 
@@ -22,7 +24,7 @@ _SCRIPT: Final = """\
 LC_ALL=C
 chaos_log() {{ # s or e, key
     local id=${{SLURM_ARRAY_JOB_ID:-${{SLURM_JOB_ID-}}}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
-    [[ $id ]] || id=${{JOBFERRY_SHELL_ID-none}}${{JOBFERRY_SHELL_INDEX:+_$JOBFERRY_SHELL_INDEX}}
+    [[ $id ]] || id={shell}${{JOBFERRY_SHELL_ID-none}}${{JOBFERRY_SHELL_INDEX:+_$JOBFERRY_SHELL_INDEX}}
     printf '%s %s %s %s %s\\n' "$1" "$2" "$id" "$BASHPID" "$EPOCHREALTIME" >>{log}
 }}
 chaos_task() {{ # key, seconds
@@ -39,7 +41,7 @@ chaos_task() {{ # key, seconds
 
 def write_script(path: Path, log: Path) -> None:
     """Write what each task's command sources."""
-    path.write_text(_SCRIPT.format(log=log, factor=_FACTOR, prime=_PRIME))
+    path.write_text(_SCRIPT.format(log=log, factor=_FACTOR, prime=_PRIME, shell=SHELL))
 
 
 def command(script: Path, batch: Batch, task: int) -> str:
