@@ -40,6 +40,17 @@ if TYPE_CHECKING:
 _JOBS: Final = 200
 _MANY: Final = 5
 _TASKS: Final = 100
+_FLOOR: Final = (
+    "this Slurm needs longer than a thirtieth of DPDispatcher's time for an array of nothing but the "
+    "commands, until its queue is empty. Start-up files of a login, which are empty here, would make each "
+    "of DPDispatcher's commands longer."
+)
+_PROCESSES: Final = (
+    "A trace of a run showed some 45 of them before the first result: two shells, the files of the "
+    "tasks, the scripts. Each round of results takes 8, each look at the queue 3, each removal of "
+    "hints 1. Rounds and looks have rests between them: a run that takes longer has more of them. "
+    "Threads count as well."
+)
 #: what happens in it happens in a process namespace of its own
 _APART: Final = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
@@ -70,9 +81,7 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"{jobs} jobs over ssh, DPDispatcher : jobferry",
             goal=Goal(bound=30, unit="×", at_least=True),
             values=log.ratio("DPDispatcher", "ssh"),
-            why="this Slurm needs longer than a thirtieth of DPDispatcher's time for an array of nothing but the "
-            "commands, until its queue is empty. Start-up files of a login, which are empty here, would make each "
-            "of DPDispatcher's commands longer.",
+            why=_FLOOR,
         ),
         Figure(
             name=f"{jobs} jobs, DPDispatcher : naked array",
@@ -93,10 +102,7 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             name=f"processes below sshd for each of {_MANY * jobs:,} jobs",
             goal=Goal(bound=0.1, unit=""),
             values=log.of("processes below sshd, a job"),
-            why="A trace of a run showed some 45 of them before the first result: two shells, the files of the "
-            "tasks, the scripts. Each round of results takes 8, each look at the queue 3, each removal of "
-            "hints 1. Rounds and looks have rests between them: a run that takes longer has more of them. "
-            "Threads count as well.",
+            why=_PROCESSES,
         ),
         Figure(
             name="logins of a whole run",

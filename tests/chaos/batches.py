@@ -58,9 +58,7 @@ class Batch:
     cancelled: bool  #: its producer cancels it
     cleaned: bool  #: its producer removes it from cluster and ledger when it is done
     refused: bool = False  #: it names a partition of which Slurm knows nothing: another cluster has to do all of it
-    given_up: bool = (
-        False  #: its producer gives up what Slurm has of it, once some of it runs there
-    )
+    given_up: bool = False  #: its producer gives up what Slurm has of it, once that runs
 
     @property
     def jobs(self) -> int:
@@ -88,14 +86,12 @@ def batch(seed: int, number: int, places: Sequence[str] = tuple(PLACES)) -> Batc
     cleaned = dice.random() < _CLEANED
     fate = dice.random() if place == "shared" and not cancelled else 1.0
     given_up = _REFUSED <= fate < _REFUSED + _GIVEN_UP
-    if cancelled or given_up:
-        naps = _LONG_SECONDS if cancelled else _UNHURRIED_SECONDS
     return Batch(
         number=number,
         place=place,
         tasks=tasks,
         group=group,
-        naps=naps,
+        naps=_LONG_SECONDS if cancelled else _UNHURRIED_SECONDS if given_up else naps,
         cancelled=cancelled,
         cleaned=cleaned,
         refused=fate < _REFUSED,
