@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import errno
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobferry_common.errors import StagingError
+from jobferry_common.scripts.layout import id_file
 from jobferry_common.states import JobState, ResultsState, RunState
+from jobferry_worker.cluster import open_cluster
 from jobferry_worker.staging.local import Local
 from tests.common.ledger.documents import ALPHA, move
 from tests.common.ledger.test_sharing import BETA, BOTH, claim, reserve, take
 from tests.worker.transfer.moving import LINE, World, raising
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jobferry_common.ledger import Ledger
+    from jobferry_worker.cluster import Cluster
 
 
 @pytest.fixture
@@ -163,3 +165,41 @@ def test_what_was_given_up_is_left_alone(world: World) -> None:
     world.collect()
     assert world.base("task.0/in").exists()
     assert world.ledger.collectable(ALPHA) == []
+
+
+@pytest.fixture
+def beta(world: World, tmp_path: Path) -> Cluster:
+    """Another cluster, whose root is the same directory by another path."""
+    by_link = tmp_path / "root of beta"
+    by_link.symlink_to(world.cluster.root)
+    mark = Path(id_file(world.cluster.root))
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text("one\n")
+    for name in BOTH:
+        world.ledger.remember(f"root of {name}", broker="one")
+    profile = world.cluster.profile.model_copy(update={"remote_root": str(by_link)})
+    return open_cluster(BETA, profile, world.settings)
+
+
+def test_where_clusters_share_a_root_the_last_of_them_removes_the_directory(
+    world: World, beta: Cluster
+) -> None:
+    ledger, run, alpha = world.ledger, world.run, world.cluster
+    for job, cluster in enumerate((alpha, beta)):
+        world.cluster = cluster
+        claim(ledger, run, cluster.name, 1)
+        world.stage()
+        reserve(ledger, run, cluster.name, [job])
+        world.base(f"task.{job}/out").write_text(f"out of {job}\n")
+        move(ledger, run, job, JobState.EXITED, JobState.FINISHED)
+    ledger.wish_cancel(run)
+    move(ledger, run, 2, JobState.CANCELLED)
+    world.end()
+    for cluster, other in ((alpha, "remote"), (beta, "cleaned")):
+        assert world.base().exists()
+        world.cluster = cluster
+        world.collect()
+        assert ledger.places(run)[BETA] == other
+    assert (world.source / "task.1/out").read_text() == "out of 1\n"
+    assert ledger.places(run)[ALPHA] == "cleaned"
+    assert not world.base().exists()

@@ -67,6 +67,12 @@ def read_known(ledger: Ledger, cluster: Cluster, paths: Sequence[str]) -> Mappin
     return {one: contents[one] for one in paths if one in contents}
 
 
+def share_root(ledger: Ledger, one: ClusterName, other: ClusterName) -> bool:
+    """Tell whether two clusters work in the same directory, by whatever paths."""
+    mine = ledger.remembered(_key(one))
+    return bool(mine) and mine == ledger.remembered(_key(other))
+
+
 def _make(p: Pass, path: str) -> str:
     mine = secrets.token_hex(8)
     p.create([NewFile(path=path, content=f"{mine}\n".encode())])

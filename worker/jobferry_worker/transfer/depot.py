@@ -79,6 +79,9 @@ class Direct:
         """Return False: results are where they belong."""
         return False
 
+    def leave(self) -> None:
+        """Do nothing: there is no mirror."""
+
 
 class Passage:
     """The way of one run's files through the depot."""
@@ -218,7 +221,7 @@ class Passage:
         except StagingError as error:
             logger.warning("%s: %s", self._run, error, extra={"action": "depot-tidy"})
 
-    def remove(self) -> None:
+    def leave(self) -> None:
         """Remove the mirror; the depot is left to its own rules."""
         self.release()
         self._mirror.remove(self._settings.cache_days)
@@ -298,7 +301,7 @@ class ByDepot:
     def clean(self, layout: Layout) -> None:
         """Remove the run's files from the cluster, then the mirror."""
         self._inner.clean(layout)
-        self._passage.remove()
+        self._passage.leave()
 
 
 def way_of(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobferry_common.killpoints import kill_here
 from jobferry_common.states import ResultsState, RunState
-from jobferry_worker.reconcile.root import see_root
+from jobferry_worker.reconcile.root import see_root, share_root
 from jobferry_worker.transfer import tracing
 from jobferry_worker.transfer.claimed import files_of, is_over, results_at
 from jobferry_worker.transfer.common import collect_common
@@ -18,7 +18,7 @@ from jobferry_worker.transfer.resuming import is_back
 if TYPE_CHECKING:
     from jobferry_common.ledger import Ledger
     from jobferry_common.ledger.records import RunRecord
-    from jobferry_common.names import RunId
+    from jobferry_common.names import ClusterName, RunId
     from jobferry_common.settings import Settings
     from jobferry_worker.cluster import Cluster
     from jobferry_worker.staging.base import Lacking
@@ -92,8 +92,30 @@ def _is_to_be_cleaned(move: Move, record: RunRecord) -> bool:
 def _remove(move: Move) -> None:
     see_root(move.ledger, move.cluster)
     tracing.gone(move)
-    move.staging.clean(move.layout)
-    kill_here("after-removed")
+    needed = _is_needed(move)
+    if needed:
+        move.way.leave()
+        logger.info("%s has files of %s, too.", needed, move.run, extra={"action": "left"})
+    else:
+        move.staging.clean(move.layout)
+        kill_here("after-removed")
     move.note_results(ResultsState.CLEANED)
     kill_here("after-cleaned")
+    if needed and not _is_needed(move):  # it came to its end just now, and left them to us
+        move.staging.clean(move.layout)
     logger.info("The directory of %s is removed.", move.run, extra={"action": "cleaned"})
+
+
+def _is_needed(move: Move) -> ClusterName | None:
+    """Return another cluster with the same root, and so the same directory of the run, that is not through with it."""
+    if move.at is None:
+        return None
+    over = {ResultsState.DELIVERED.value, ResultsState.CLEANED.value}
+    return next(
+        (
+            name
+            for name, state in move.ledger.places(move.run).items()
+            if name != move.at and state not in over and share_root(move.ledger, move.at, name)
+        ),
+        None,
+    )
