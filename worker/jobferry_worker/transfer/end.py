@@ -90,6 +90,7 @@ def _is_to_be_cleaned(move: Move, record: RunRecord) -> bool:
 
 
 def _remove(move: Move) -> None:
+    move.renew()  # whoever was stopped for long leaves it to those who fetch from there by now
     see_root(move.ledger, move.cluster)
     tracing.gone(move)
     needed = _is_needed(move)

@@ -327,7 +327,7 @@ def test_the_lease_is_held_while_a_stream_takes_its_time(
     monkeypatch.setattr(sending, "_RENEW_SECONDS", 0.0)
     place.staging = Streamed(place.host, str(place.root), renew=lambda: renewed.append(1))
     place.stage()
-    assert renewed
+    assert len(renewed) > 1
 
 
 def test_more_directories_than_one_command_takes_are_placed(place: FarPlace) -> None:

@@ -43,8 +43,7 @@ has_openssl() {
 hasher=(sha256sum --) hashed=0
 know_hasher() {
     if ((hashed < 0)); then return; fi
-    hashed=$((hashed + $1))
-    if ((hashed < 33554432)); then return; fi
+    if (((hashed += $1) < 33554432)); then return; fi
     hashed=-1
     if has_openssl; then hasher=(openssl dgst -sha256 -r); fi
 }
@@ -73,8 +72,7 @@ sums_of() {
 }
 
 ask() {
-    local one key first path whole bytes=0
-    local -a wanted=() objects=() slots=() lines=()
+    local one key first path whole at bytes=0 wanted=() objects=() slots=() lines=()
     command -v gzip > /dev/null && echo gzip
     cd "$1" 2> /dev/null || { echo end; return; }
     shift
@@ -98,7 +96,6 @@ ask() {
                fi ;;
         esac
     done
-    local at
     know_hasher "$bytes"
     for ((at = 0; at < ${#wanted[@]}; at += 500)); do check "${wanted[@]:at:500}"; done
     for key in "${objects[@]}"; do [ -n "${sound[objects/$key]}" ] && echo "o $key"; done
@@ -131,9 +128,9 @@ settled() {
 # place <pack>: unpacked aside first, so that no file is ever half where jobs look for it. Nothing is removed there when
 # it fails: jobs of the same run may be at work in directories that came before.
 place() {
-    local path there bytes=0
-    local -a new=()
+    local path there bytes=0 new=()
     [ -d "$tmp/p" ] || mkdir "$tmp/p" && unpack "$1" "$tmp/p" || return 1
+    still_ours
     shopt -s dotglob
     for path in "$tmp/p"/*; do
         there=$base/${path##*/}
@@ -228,21 +225,27 @@ pack() {
 copy() {
     from "$1" "$2" > "$tmp/links" && unpack "$tmp/links" "$root" && mkdir -p "$tmp/b" &&
         cp -r --reflink=auto --preserve=timestamps "$tmp/a/." "$tmp/b/" && chmod -R u+w "$tmp/b" &&
-        merge "$tmp/b" && rm -rf "$tmp/a" || exit 1
+        still_ours && merge "$tmp/b" && rm -rf "$tmp/a" || exit 1
+}
+
+# still_ours: a session that hung while another one of its cluster brought the files must not touch what jobs use
+still_ours() {
+    [ "$(< "$by")" = "$session" ] || fail "$base: another worker brings its files by now"
 }
 
 receive() {
-    root=$1 run=$2 cache=$root/.jobferry/cache base=$root/$2 tmp=$root/.jobferry/cache/tmp/$3
+    root=$1 run=$2 session=$3 cache=$root/.jobferry/cache base=$root/$2 tmp=$root/.jobferry/cache/tmp/$3
+    by=$cache/refs/${3%.*}.by
     local verb a b c d ended=
     [ -n "$run" ] || fail "$root: no run was named"
-    mkdir -p "$base" "$tmp/p" "$cache"/{objects,packs,slots,refs} || exit 1
+    mkdir -p "$base" "$tmp/p" "$cache"/{objects,packs,slots,refs} && echo "$session" > "$by" || exit 1
     trap 'if [ -n "$last" ]; then wait "$last"; fi; rm -rf "$tmp"' EXIT
     while read -r verb a b c d; do
         case $verb in
             refs) lines "$a" "$b" >> "$cache/refs/$run" || exit 1 ;;
             objects) objects "$a" "$b" ;;
             object) object "$a" "$b" "$c" "$d" ;;
-            link) from "$a" "$b" > "$tmp/links" && unpack "$tmp/links" "$root" || exit 1 ;;
+            link) from "$a" "$b" > "$tmp/links" && still_ours && unpack "$tmp/links" "$root" || exit 1 ;;
             copy) copy "$a" "$b" ;;
             pack) pack "$a" "$b" "$c" ;;
             use) later place "$cache/packs/$a" ;;
@@ -261,8 +264,7 @@ receive() {
 # list <base>: paths, each after the letter of what is wanted of it
 #   d(eep): all below; s(hallow): one level; l(ink): what a link leads to, and where that is
 list() {
-    local one said= bytes=0
-    local -a deep=() shallow=() links=()
+    local one said= bytes=0 deep=() shallow=() links=()
     enter "$1" || { printf 'end\0'; return; }
     shift
     exec 3>&1
@@ -346,8 +348,7 @@ sums() {
 
 # give <base> <z|-> <bytes> <option of tar>…: nothing is written here, a full disk must not keep results
 give() {
-    local how=$2 sum
-    local -a codes
+    local how=$2 sum codes
     cd "$1" || exit 1
     know_hasher "$3"
     shift 3
@@ -375,9 +376,9 @@ give_tar() {
 clean() {
     local cache=$1/.jobferry/cache ref
     # only directories are opened: files are links to the cache, whose mode is that of every run's copy
-    rm -rf -- "$1/$2" "$cache/refs/$2" 2> /dev/null || {
+    rm -rf -- "$1/$2" "$cache/refs/$2" "$cache/refs/$2@"* 2> /dev/null || {
         find "$1/$2" -type d ! -perm -700 -exec chmod u+rwx {} \; 2> /dev/null
-        rm -rf -- "$1/$2" "$cache/refs/$2" || exit 1
+        rm -rf -- "$1/$2" "$cache/refs/$2" "$cache/refs/$2@"* || exit 1
     }
     cd "$cache" 2> /dev/null || return 0
     # one look a day is enough, and one at a time; what is new holds nothing that is old

@@ -38,7 +38,7 @@ class Sending:
 
     def __init__(self, trip: Trip) -> None:
         self._trip = trip
-        self._session = f"{trip.layout.run}.{secrets.token_hex(6)}"
+        self._session = f"{trip.layout.run}@{trip.layout.cluster}.{secrets.token_hex(6)}"
 
     def send(self, pages: Iterable[Sequence[tuple[int, TaskSpec]]]) -> None:
         """Send what is not there, and have all of it placed.
@@ -62,10 +62,17 @@ class Sending:
         self._trip.far.host.make_directories([base, *(f"{base}/{path}" for path in paths)])
 
     def _paced(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Hold the lease, however slow the link is."""
-        renewed = time.monotonic()
+        """Hold the lease, however slow the link is.
+
+        What comes may be late: this process was stopped for a while, and another one has brought the files, which jobs
+        work on by now. So the far side is told who brings them from now on, then the lease is looked at, and nothing is
+        placed there any more once somebody else began.
+        """
+        renewed: float | None = None
         for chunk in self._trip.squeezing.watched(chunks):
-            if time.monotonic() - renewed > _RENEW_SECONDS:
+            if renewed is None:
+                yield b""  # starts the far side
+            if renewed is None or time.monotonic() - renewed > _RENEW_SECONDS:
                 self._trip.renew()
                 renewed = time.monotonic()
             yield chunk
