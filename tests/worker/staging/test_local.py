@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jobferry_common.errors import StagingError
-from tests.worker.staging.places import Place
+from jobferry_common.errors import LeaseLost, StagingError
+from jobferry_worker.staging import local
+from jobferry_worker.staging.local import Local
+from tests.worker.staging.places import Place, task
 
 
 @pytest.fixture
@@ -88,3 +90,23 @@ def test_a_full_disk_is_told_with_the_path_and_leaves_nothing_half(
     with pytest.raises(StagingError, match=r"t/.*part: No space left on device \(free some space"):
         copying.stage()
     assert list((copying.base / "t").iterdir()) == []
+
+
+@pytest.mark.parametrize("symlink", [True, False])
+def test_whoever_was_stopped_and_lost_the_lease_brings_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, symlink: bool
+) -> None:
+    def lost() -> None:
+        raise LeaseLost(msg)
+
+    msg = "another worker goes on"
+    place = Place(tmp_path)
+    place.stage()
+    changed = place.base / "t" / "in"
+    changed.unlink()
+    changed.write_text("a job went on with it")
+    place.staging = Local(symlink=symlink, renew=lost)
+    monkeypatch.setattr(local, "_RENEW_SECONDS", 0.0)
+    with pytest.raises(LeaseLost, match=msg):
+        place.stage(task())
+    assert changed.read_text() == "a job went on with it"

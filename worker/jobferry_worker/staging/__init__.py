@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def staging_of(header: Header, cluster: Cluster, renew: Callable[[], None]) -> Staging:
-    """Return how the files of a run travel; `renew` is called now and then while a stream takes its time.
+    """Return how the files of a run travel; `renew` is called now and then while that takes its time.
 
     A producer that does not know that a cluster runs in place hands over what is to be staged: that works too,
     with links below the cluster's local_root.
@@ -34,4 +34,4 @@ def staging_of(header: Header, cluster: Cluster, renew: Callable[[], None]) -> S
             copy_common=profile.remote_profile.common_files == "copy",
             renew=renew,
         )
-    return Local(symlink=profile.symlink or profile.in_place)
+    return Local(symlink=profile.symlink or profile.in_place, renew=renew)

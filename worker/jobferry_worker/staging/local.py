@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jobferry_common.errors import StagingError
 from jobferry_worker.staging.base import Lacking, is_passing, told
@@ -26,27 +27,47 @@ if TYPE_CHECKING:
     from jobferry_common.document import Header, TaskSpec
     from jobferry_common.scripts.layout import Layout
 
+_RENEW_SECONDS: Final = 10.0
+
+
+def _nothing() -> None:
+    """Renew no lease."""
+
 
 class Local:
     """The `Staging` of Local."""
 
-    def __init__(self, *, symlink: bool) -> None:
+    def __init__(self, *, symlink: bool, renew: Callable[[], None] = _nothing) -> None:
         self._symlink = symlink
+        self._renew = renew
 
     def stage(
         self, header: Header, pages: Iterable[Sequence[tuple[int, TaskSpec]]], layout: Layout
     ) -> None:
         """Link or copy the files of all tasks and the common files."""
         source_must_exist(header)
-        bringing = Bringing(header.source, layout.base, symlink=self._symlink)
+        bringing, held = Bringing(header.source, layout.base, symlink=self._symlink), time.time()
         with told("bring", layout.base):
             bringing.directory("")
             bringing.files("", header.forward_common)
             for page in pages:
                 for _, task in page:
+                    held = self._hold(held)
                     bringing.directory(task.path)
                     bringing.files(task.path, task.forward)
                     bringing.room(task.path, (task.outlog, task.errlog))
+
+    def _hold(self, held: float) -> float:
+        """Hold the lease, which was held then; return when it was last.
+
+        Raises:
+            LeaseLost: this process was stopped for a while, and another one brought the files, which jobs change now.
+        """
+        # the clock that goes on while the machine is suspended, whoever sets it back
+        if abs(time.time() - held) < _RENEW_SECONDS:
+            return held
+        self._renew()
+        return time.time()
 
     def collect(
         self, header: Header, tasks: Iterable[tuple[TaskSpec, bool]], layout: Layout
