@@ -43,6 +43,9 @@ _HOP: Final = re.compile(
     r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]]+\]|[^:\[\]]+)(?::(?P<port>\d+))?/?\Z"
 )
 #: as `ask` cannot be answered, and a changed key is never taken, these are what is left
+_SETTING: Final = 'host_key_policy = "accept-new"'
+#: the profile speaks of the last host of a way alone
+_GATE_SETTING: Final = "StrictHostKeyChecking accept-new below Host {} of ~/.ssh/config"
 _ACCEPTS_NEW: Final = frozenset({"accept-new", "no", "off"})
 
 
@@ -69,6 +72,7 @@ class Trust:
     files: tuple[str, ...]  #: known_hosts of the user; the first takes new keys
     global_files: tuple[str, ...]
     accept_new: bool = False
+    setting: str = _SETTING  #: what would make it so, for messages
     hashed: bool = False  #: True: the names of new hosts are hashed
     revoked: str | None = None  #: file of keys that are refused
 
@@ -226,6 +230,7 @@ def _trust(options: Options, tokens: Mapping[str, str], profile: SshProfile | No
         files=_paths(many(options, "userknownhostsfile") or _KNOWN_HOSTS, tokens),
         global_files=_paths(many(options, "globalknownhostsfile") or _GLOBAL_KNOWN_HOSTS, tokens),
         accept_new=policy in _ACCEPTS_NEW,
+        setting=_SETTING if profile else _GATE_SETTING.format(tokens["n"]),
         hashed=one(options, "hashknownhosts") == "yes",
         revoked=next(iter(_paths(many(options, "revokedhostkeys")[:1], tokens)), None),
     )

@@ -112,7 +112,7 @@ class HostKeys:
             key,
             f"is unknown in {', '.join(place) or 'known_hosts, as there is none'}{note}",
             f"log in once by hand as the worker's user ({self._by_hand}) and compare, or add what "
-            f'{scan} prints; or set host_key_policy = "accept-new"',
+            f"{scan} prints; or set {self._trust.setting}",
         )
 
     def _refuse(self, key: PKey, what: str, next_step: str) -> None:

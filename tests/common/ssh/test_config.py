@@ -230,6 +230,15 @@ Host outer
     assert all(hop.credentials.password is None for hop in login(password="geheim").jumps)
 
 
+def test_what_would_make_a_new_host_trusted_is_said_of_each_host_of_the_way(ssh_home: Path) -> None:
+    write(ssh_home, "Host hpc1\n  ProxyJump gate\n")
+    last = login(host_key_policy="accept-new")
+    assert last.trust.setting == 'host_key_policy = "accept-new"'
+    (gate,) = last.jumps
+    assert not gate.trust.accept_new
+    assert gate.trust.setting == "StrictHostKeyChecking accept-new below Host gate of ~/.ssh/config"
+
+
 def test_jumps_in_a_circle_are_told(ssh_home: Path) -> None:
     write(ssh_home, "Host *\n  ProxyJump other\n")
     with pytest.raises(HostUnreachable, match="circle"):
