@@ -80,6 +80,8 @@ class RunsPart(SpecsPart):
             UnknownId: no run begins so.
             AmbiguousId: several submissions begin so.
         """
+        if not prefix.isascii():  # a broken character cannot even be asked for
+            raise self._no_match(prefix)
         high = f"[{prefix}\x7f"
         found: list[RunId] = self.ask(
             "ZRANGEBYLEX", self.key("names"), f"[{prefix}", high, "LIMIT", 0, 1000

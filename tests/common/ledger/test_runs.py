@@ -96,8 +96,9 @@ def test_near_matches_are_offered(ledger: Ledger) -> None:
     run = ledger.accept(document(0xAB1000000000)).run
     with pytest.raises(UnknownId, match=f"no run begins with 'ab200000'. Did you mean {run}"):
         ledger.resolve("ab200000")
-    with pytest.raises(UnknownId, match="jobferry status"):
-        ledger.resolve("zzz")
+    for nothing in ("zzz", "é", "\udcff"):
+        with pytest.raises(UnknownId, match="jobferry status"):
+            ledger.resolve(nothing)
     with pytest.raises(UnknownId, match="never accepted"):
         ledger.run(RunId("ab1000000000-7"))
     with pytest.raises(UnknownId, match="never accepted"):
