@@ -70,6 +70,21 @@ def test_whoever_lost_the_lease_before_the_stream_began_sends_nothing(place: Far
     assert place.host.sent == 0
 
 
+def test_whoever_lost_the_lease_while_results_came_puts_them_over_nothing(place: FarPlace) -> None:
+    def lost() -> None:
+        msg = "another worker goes on"
+        raise LeaseLost(msg)
+
+    place.stage(TASK)
+    place.put(place.base / "t" / "out", "an older result")
+    place.put(place.source / "t" / "out", NEW)
+    place.staging = Streamed(place.host, str(place.root), renew=lost)
+    with pytest.raises(LeaseLost):
+        place.collect(TASK)
+    assert [path.name for path in (place.source / "t").iterdir() if path.suffix] == []
+    assert (place.source / "t" / "out").read_text() == NEW
+
+
 def test_nothing_of_it_stays_when_the_run_is_cleaned(place: FarPlace) -> None:
     place.stage(TASK)
     place.staging.clean(place.layout)

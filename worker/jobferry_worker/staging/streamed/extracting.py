@@ -118,6 +118,7 @@ class Extracting:
 
         Raises:
             OSError, StagingError: it cannot be brought now.
+            LeaseLost: somebody else brings it by now.
         """
         same = self._same(wanted)
         files = {path: file for path, file in wanted.items() if path not in same}
@@ -127,6 +128,8 @@ class Extracting:
         try:
             done, digest = self._stream(files, parts)
             late = self._judged(done, digest, files, parts)
+            # whoever was stopped for a while may put nothing over what came, and was changed, meanwhile
+            self._renew()
             for path, part in parts.items():
                 self._place(part, files[path])
             parts.clear()
