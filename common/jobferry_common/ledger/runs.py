@@ -77,9 +77,14 @@ class RunsPart(SpecsPart):
         """Return the run that a prefix stands for; the newest one of a submission.
 
         Raises:
-            UnknownId: no run begins so.
+            UnknownId: no run begins so, or nothing was given.
             AmbiguousId: several submissions begin so.
         """
+        if (
+            not prefix
+        ):  # a shell script's variable that is not set must not mean the only run there is
+            msg = "the id of a run is empty. `jobferry status` lists them."
+            raise UnknownId(msg)
         if not prefix.isascii():  # a broken character cannot even be asked for
             raise self._no_match(prefix)
         high = f"[{prefix}\x7f"

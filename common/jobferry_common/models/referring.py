@@ -98,7 +98,7 @@ def _file(directory: Path, name: str) -> Path:
 def _confined(name: str, real: str, within: Path) -> str | None:
     """Return what is wrong with a file that a confined one refers to."""
     home = os.path.realpath(within)
-    if os.path.commonpath((home, real)) != home:
+    if not Path(real).is_relative_to(home):
         return f"{name!r} lies outside {home}; expected a file below it"
     try:
         status = os.stat(real)  # noqa: PTH116

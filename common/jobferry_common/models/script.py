@@ -19,6 +19,7 @@ from pydantic import Field
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import reading
+from jobferry_common.models.faults import shown
 from jobferry_common.models.submission import Submission
 from jobferry_common.models.task import Task
 from jobferry_common.models.values import Command, Text
@@ -100,11 +101,15 @@ def read_script(path: Path, *, allow_ref: bool = False) -> Script:
 
 
 def _parsed(text: str) -> Any:  # noqa: ANN401
-    return reading.parse_toml(metadata(text))
+    inner = metadata(text)
+    above = text.splitlines().index(_OPENING) + 1
+    return reading.parse_toml("\n" * above + inner)  # so that a fault is told by the script's line
 
 
 def _table(data: Any, name: str) -> tuple[str, Any]:  # noqa: ANN401
     tools = data.get("tool", {})
+    if not isinstance(tools, dict):
+        raise BadInput([Problem(f"{name}: tool", f"expected tables, got {shown(tools)}")])
     given = [tool for tool in _TOOLS if tool in tools]
     if len(given) == 1:
         return given[0], tools[given[0]]

@@ -85,6 +85,12 @@ def test_a_unique_prefix_finds_a_run(ledger: Ledger) -> None:
         ledger.resolve("ab")
 
 
+def test_an_empty_prefix_is_no_run_even_where_there_is_only_one(ledger: Ledger) -> None:
+    ledger.accept(document())
+    with pytest.raises(UnknownId, match="the id of a run is empty"):
+        ledger.resolve("")
+
+
 def test_a_prefix_of_a_submission_finds_its_newest_run(ledger: Ledger) -> None:
     for _ in range(11):
         ledger.change_run(ledger.accept(document()).run, state=RunState.FAILED)

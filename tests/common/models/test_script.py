@@ -83,7 +83,8 @@ def test_faults_are_told_by_their_paths(tmp_path: Path) -> None:
         ("print(1)\n", "holds no line"),
         ("# /// script\n# a = 1\nprint(1)\n# ///\n", "without an end"),
         ("# /// script\n# ///\n\n# /// script\n# ///\n", "more than once"),
-        ("# /// script\n# a = \n# ///\n", "is no TOML"),
+        ("print(1)\n# /// script\n# a = ?\n# ///\n", "is no TOML: .*line 3"),
+        ("# /// script\n# tool = 1\n# ///\n", "tool: expected tables, got 1"),
     ],
 )
 def test_metadata_that_is_none_is_told(text: str, told: str, tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_metadata_ends_with_the_last_closing_line_of_its_comment() -> None:
 
 def referring(folder: Path, name: str) -> Path:
     table = TABLE[: TABLE.index("[tool.jobferry.machine]")] + (
-        f"machine = {{'$ref' = '{name}'}}\n" + TABLE[TABLE.index("[tool.jobferry.resources]") :]
+        f'machine = {{"$ref" = "{name}"}}\n' + TABLE[TABLE.index("[tool.jobferry.resources]") :]
     )
     return script(folder, table)
 
@@ -114,6 +115,11 @@ def test_a_reference_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--allow-ref"):
         read_script(file)
     assert read_script(file, allow_ref=True).machine is not None
+
+
+def test_a_reference_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"'m\\x00\.json'"):
+        read_script(referring(tmp_path, r"m\u0000.json"), allow_ref=True)
 
 
 @pytest.mark.parametrize("name", ["../machine.json", "link.json", "/etc/hostname"])
