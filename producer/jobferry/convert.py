@@ -20,7 +20,7 @@ from jobferry_common.models import kinds, reading
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.profiles import BohriumProfile
 from jobferry_common.models.resources import Kwargs, Resources, holds_both
-from jobferry_common.models.submission import Submission
+from jobferry_common.models.submission import WRITTEN_DOWN, Submission
 from jobferry_common.models.task import Task
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def converted(file: Path, *, allow_ref: bool = False) -> tuple[dict[str, Any], l
 def _models(data: Any) -> tuple[type[Model], ...]:  # noqa: ANN401
     """Return what a file holds, told by its keys."""
     keys = set(data) if isinstance(data, dict) else set()
-    if keys & {"work_base", "task_list", "belonging_jobs"}:
+    if keys & {"work_base", "task_list", *WRITTEN_DOWN}:
         return (Submission,)
     if holds_both(data):
         return (Machine, Resources) if keys & {"machine", "batch"} else (Resources,)
@@ -82,9 +82,10 @@ class _Conversion:
     def any(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a file's content in today's form."""
         found = self._renamed(data, Submission.aliases, "")
-        if "belonging_jobs" in found and "task_list" not in found:
-            found = Submission.rewritten(found)
-            self._changes.append("belonging_jobs → task_list")
+        if "task_list" not in found:
+            tidy = Submission.rewritten(found)
+            self._changes += [f"{name} → task_list" for name in found if name not in tidy]
+            found = tidy
         return self._inside(found, "")
 
     def _inside(self, data: dict[str, Any], at: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Nothing here is needed to run work. A run's jobs are in the ledger, which `Handl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -60,11 +60,17 @@ _STATUS: Final[Mapping[JobState, JobStatus]] = MappingProxyType(
 class Job:
     """What one script holds: tasks, and the resources that they share; with its state when somebody last looked."""
 
-    job_task_list: tuple[Task, ...]
+    job_task_list: Sequence[Task] = field(kw_only=False)
     resources: Resources
     job_state: JobStatus = JobStatus.unsubmitted
     job_id: str = ""  #: the scheduler's
     fail_count: int = 0  #: attempts that failed before the present one
+    machine: InitVar[object] = None  #: DPDispatcher's; a job here belongs to the submission's
+
+    def __post_init__(self, machine: object) -> None:
+        """Keep the tasks as nobody can change them."""
+        del machine
+        object.__setattr__(self, "job_task_list", tuple(self.job_task_list))
 
     @property
     def job_hash(self) -> str:
@@ -75,7 +81,7 @@ class Job:
         """Return `job_hash`."""
         return self.job_hash
 
-    def serialize(self, *, if_static: bool = False) -> dict[str, dict[str, Any]]:
+    def serialize(self, if_static: bool = False) -> dict[str, dict[str, Any]]:
         """Return plain values under the job's hash; with `if_static` without its state."""
         plain: dict[str, Any] = {
             "job_task_list": [task.serialize() for task in self.job_task_list],
@@ -90,13 +96,19 @@ class Job:
         return {self.job_hash: plain}
 
     @classmethod
-    def deserialize(cls, job_dict: Mapping[str, Mapping[str, Any]]) -> Self:
+    def deserialize(cls, job_dict: Mapping[str, Mapping[str, Any]], machine: object = None) -> Self:
         """Take what `serialize` gave; raises `BadInput` with every fault."""
+        del machine
         if len(job_dict) != 1:
             what = f"holds {len(job_dict)} keys; expected one, the job's hash"
             raise BadInput([Problem("job", what)])
         plain = next(iter(job_dict.values()))
-        state: dict[str, Any] = {name: plain[name] for name in _RUNTIME if name in plain}
+        for name in ("job_task_list", "resources"):
+            if name not in plain:
+                raise BadInput([Problem(f"job: {name}", "is missing")])
+        state: dict[str, Any] = {
+            name: plain[name] for name in _RUNTIME if plain.get(name) is not None
+        }
         if "job_state" in state:
             state["job_state"] = JobStatus(state["job_state"])
         return cls(

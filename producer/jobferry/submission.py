@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import posixpath
 import sys
 from pathlib import Path
@@ -76,13 +77,13 @@ class Submission(WithJobs):
 
     def __init__(  # noqa: PLR0913 - DPDispatcher's arguments
         self,
-        work_base: str,
+        work_base: str | os.PathLike[str],
         machine: Target | Resources = None,
         resources: Resources | Mapping[str, Any] | None = None,
-        forward_common_files: Iterable[str] = (),
-        backward_common_files: Iterable[str] = (),
+        forward_common_files: Iterable[str] | None = None,
+        backward_common_files: Iterable[str] | None = None,
         *,
-        task_list: Iterable[Task] = (),
+        task_list: Iterable[Task] | None = None,
         continue_on_failure: bool = False,
         cluster: Clusters | None = None,
         placement: Placement = FAIR,
@@ -94,16 +95,16 @@ class Submission(WithJobs):
         on_failure: OnFailure | Mapping[str, Any] | None = None,
     ) -> None:
         """Take the words; nothing is checked yet."""
-        self.work_base = work_base
+        self.work_base = os.fspath(work_base)
         self.machine: Machine | dict[str, Any] | None = None
         self.cluster = cluster
         self.placement = placement
         self.requires = tuple(requires)
         self.priority = priority
         self.resources = resources
-        self.forward_common_files = list(forward_common_files)
-        self.backward_common_files = list(backward_common_files)
-        self.task_list = list(task_list)
+        self.forward_common_files = list(forward_common_files or ())
+        self.backward_common_files = list(backward_common_files or ())
+        self.task_list = list(task_list or ())
         self.continue_on_failure = continue_on_failure
         self.name = name
         self.clean = clean
@@ -210,11 +211,20 @@ class Submission(WithJobs):
             del given["resources"]
         return Model(**{**given, **others})
 
-    def serialize(self, *, if_static: bool = True) -> dict[str, Any]:
+    @property
+    def belonging_tasks(self) -> list[Task]:
+        """The tasks, under DPDispatcher's name."""
+        return self.task_list
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - a plain value
+        """Return one of the values that `serialize` gives."""
+        return self.serialize()[key]
+
+    def serialize(self, if_static: bool = False) -> dict[str, Any]:
         """Return plain values that `load_from_dict` takes; secrets are left out.
 
         Args:
-            if_static: False adds the run's id under "_run", if it was submitted.
+            if_static: True leaves out the run's id, which stands under "_run" once it was submitted.
         """
         plain = self.model().serialize()
         if not if_static and self.handle is not None:
@@ -261,7 +271,9 @@ class Submission(WithJobs):
 
     def submission_to_json(self, json_file_name: str = "submission.json") -> None:
         """Write a file that `submission_from_json` and `jobferry submit` read; secrets are left out."""
-        Path(json_file_name).write_text(json.dumps(self.serialize(), indent=4), encoding="utf-8")
+        Path(json_file_name).write_text(
+            json.dumps(self.serialize(if_static=True), indent=4), encoding="utf-8"
+        )
 
     @classmethod
     def submission_from_json(cls, json_file_name: str = "submission.json") -> Self:
@@ -293,6 +305,7 @@ class Submission(WithJobs):
         exit_on_submit: bool = False,
         clean: bool | str | None = None,
         check_interval: float | None = None,
+        continue_on_failure: bool | None = None,
     ) -> dict[str, Any]:
         """Submit, show the progress, and return once the results are here.
 
@@ -303,6 +316,7 @@ class Submission(WithJobs):
             exit_on_submit: return as soon as the work is handed over.
             clean: whether files on the cluster are removed at the end: True, False or "on_success".
             check_interval: DPDispatcher's; news arrive by themselves here.
+            continue_on_failure: whether a failed job does not end the others; None: as the submission says.
 
         Raises:
             WorkFailed: a job failed; the message holds a table of what failed.
@@ -310,16 +324,18 @@ class Submission(WithJobs):
         del check_interval
         if clean is not None:
             self.clean = clean
+        if continue_on_failure is not None:
+            self.continue_on_failure = continue_on_failure
         if dry_run:
             self._print_scripts()
-            return self.serialize()
+            return self.serialize(if_static=True)
         from jobferry.progress import working
 
         with working("checking files and handing over"):
             handle = self.submit()
         if not exit_on_submit:
             _wait(handle)
-        return self.serialize(if_static=False)
+        return self.serialize()
 
     async def async_run_submission(self, **arguments: Any) -> dict[str, Any]:
         """Do what `run_submission` does, beside other coroutines."""

@@ -73,6 +73,17 @@ def test_tasks_that_stood_in_jobs_stand_in_a_list(tmp_path: Path) -> None:
     assert Submission.load_from_dict(data).model() == Submission.load(file).model()
 
 
+def test_tasks_that_stood_beside_no_jobs_stand_in_a_list(tmp_path: Path) -> None:
+    tasks = [{"command": "true", "task_work_path": "a"}]
+    old = {**OLD, "work_base": "w", "belonging_tasks": tasks, "belonging_jobs": []}
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(old))
+    data, changes = converted(file)
+    assert {"belonging_jobs → task_list", "belonging_tasks → task_list"} <= set(changes)
+    assert data["task_list"] == tasks
+    assert "belonging_jobs" not in data
+
+
 def test_a_reference_stays(tmp_path: Path) -> None:
     (tmp_path / "machine.json").write_text(json.dumps(OLD["batch"]))
     file = tmp_path / "old.json"

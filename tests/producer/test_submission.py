@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from jobferry import BadInput, Machine, Resources, Submission, Task, WorkFailed
+from jobferry import BadInput, Job, JobStatus, Machine, Resources, Submission, Task, WorkFailed
 from jobferry.submission import coming_back
 from jobferry_common.states import RunState
 from tests.testbed.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from jobferry.client import Client
     from tests.producer.stage import Stage
@@ -43,6 +43,42 @@ def task(name: str) -> Task:
 def submission(work: Path) -> Submission:
     assert (work / "work").is_dir()
     return Submission("work", machine(), Resources(group_size=1), task_list=[task("a"), task("b")])
+
+
+def test_it_is_made_of_paths_and_of_nothing_as_dpdispatcher_takes_them(work: Path) -> None:
+    found = Submission(Path("work"), machine(), Resources(group_size=1), None, None, task_list=None)
+    assert (found.work_base, found.forward_common_files, found.task_list) == ("work", [], [])
+    assert found.belonging_tasks is found.task_list
+    found.register_task(task("a"))
+    assert (work / found["work_base"]).is_dir()
+    assert found.serialize(True) == found.serialize()
+
+
+def test_a_run_may_say_that_it_continues_on_failure(submission: Submission) -> None:
+    submission.run_submission(dry_run=True, continue_on_failure=True)
+    assert submission.model().continue_on_failure
+    submission.run_submission(dry_run=True)
+    assert submission.model().continue_on_failure
+
+
+def test_what_dpdispatcher_wrote_down_before_there_were_jobs_is_read(
+    submission: Submission,
+) -> None:
+    written = submission.serialize()
+    tasks = written.pop("task_list")
+    written |= {"belonging_tasks": tasks, "belonging_jobs": [], "_abs_work_base": "/work"}
+    assert Submission.deserialize(written).model() == submission.model()
+
+
+def test_a_job_is_made_and_read_in_the_ways_of_dpdispatcher(submission: Submission) -> None:
+    assert isinstance(submission.resources, Resources)
+    job = Job(submission.task_list, resources=submission.resources, machine=submission.machine)
+    assert job == Job.deserialize(job.serialize(False), machine=submission.machine)
+    [(name, written)] = job.serialize(True).items()
+    never = {**written, "job_state": None, "job_id": "", "failure_reason": None}
+    assert Job.deserialize({name: never}).job_state is JobStatus.unsubmitted
+    with pytest.raises(BadInput, match="job: resources: is missing"):
+        Job.deserialize({name: {"job_task_list": []}})
 
 
 def plain() -> dict[str, object]:

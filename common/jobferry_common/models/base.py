@@ -21,6 +21,7 @@ from pydantic import (
 
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import reading
+from jobferry_common.models.calls import also, by_name, plain
 from jobferry_common.models.doubled import doubled
 from jobferry_common.models.faults import fault, place_of, problems_of, together
 
@@ -39,9 +40,8 @@ else:
 
         def __call__(cls, *args, **kwargs):  # noqa: ANN002, ANN003, ANN204
             """Return the model of these values."""
-            given = dict(zip(cls.model_fields, args, strict=False))
-            given |= {key: value for key, value in cls.absent.items() if key not in given}
-            given |= kwargs
+            named = by_name(cls.__name__, tuple(cls.model_fields), args, kwargs)
+            given = {**cls.absent, **plain(cls.called(named), cls.model_fields)}
             try:
                 return super().__call__(**given)
             except ValidationError as error:
@@ -81,6 +81,11 @@ class Model(BaseModel, metaclass=Calls):
         return data
 
     @classmethod
+    def called(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call, by the names of fields."""
+        return given
+
+    @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterable[Fault]:
         """Return what is wrong between the fields of an input."""
         del data
@@ -107,6 +112,7 @@ class Model(BaseModel, metaclass=Calls):
         raise together(cls.__name__, faults, lambda: handler(tidy))
 
     @classmethod
+    @also("machine_dict", "resources_dict", "task_dict")
     def load_from_dict(
         cls, data: Mapping[str, Any], *, where: str | None = None, allow_ref: bool = False
     ) -> Self:
@@ -139,11 +145,13 @@ class Model(BaseModel, metaclass=Calls):
         return model
 
     @classmethod
+    @also("json_path", "json_file")
     def load_from_json(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
         """Return the model of a JSON file; raises `BadInput` with every fault."""
         return cls._load(path, reading.parse_json, allow_ref=allow_ref)
 
     @classmethod
+    @also("yaml_path", "yaml_file")
     def load_from_yaml(cls, path: str | Path, *, allow_ref: bool = False) -> Self:
         """Return the model of a YAML file; raises `BadInput` with every fault."""
         return cls._load(path, reading.parse_yaml, allow_ref=allow_ref)
@@ -164,6 +172,7 @@ class Model(BaseModel, metaclass=Calls):
         return cls.load_from_json(json_path)
 
     @classmethod
+    @also("machine_dict", "resources_dict", "task_dict")
     def deserialize(cls, data: Mapping[str, Any]) -> Self:
         """Take what `serialize` gave; raises `BadInput` with every fault."""
         return cls.load_from_dict(data)
@@ -182,6 +191,10 @@ class Model(BaseModel, metaclass=Calls):
     def serialize(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; secrets are left out."""
         return self.model_dump(mode="json")
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - a plain value
+        """Return one of the values that `serialize` gives."""
+        return self.serialize()[key]
 
     @classmethod
     def _load(cls, path: str | Path, parse: Parse, *, allow_ref: bool) -> Self:

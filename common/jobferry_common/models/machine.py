@@ -40,6 +40,10 @@ class Machine(Target):
         """The machine itself (an older name)."""
         return self
 
+    def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:
+        """Return plain values, as JSON has them; secrets are left out, or the whole profile."""
+        return super().serialize() | ({"remote_profile": {}} if if_empty_remote_profile else {})
+
     @classmethod
     def built(cls, data: Any, label: str) -> Self:  # noqa: ANN401
         """Return the machine of plain values: of its own, or of a file that holds resources too."""

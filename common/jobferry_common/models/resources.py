@@ -122,6 +122,16 @@ class Resources(Model):
         return cls.model_validate(found)
 
     @classmethod
+    def called(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call, those that belong into `kwargs` there, as DPDispatcher takes them."""
+        names = Kwargs.model_fields.keys() | Kwargs.aliases.keys()
+        special = {key: value for key, value in given.items() if key in names}
+        if not special or given.get("kwargs"):
+            return given
+        rest = {key: value for key, value in given.items() if key not in names}
+        return {**rest, "kwargs": special}
+
+    @classmethod
     def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Return the resources of an object that holds a machine too."""
         inner = data.get("resources")

@@ -32,6 +32,10 @@ else:
     Tasks = tuple[Task, ...]
 
 
+#: where DPDispatcher puts the tasks of what it writes down: in jobs, and before there are any in a list of this name
+WRITTEN_DOWN = ("belonging_jobs", "belonging_tasks")
+
+
 class Submission(Model):
     """A set of tasks, complete: it can be prepared and handed over."""
 
@@ -66,11 +70,15 @@ class Submission(Model):
     @classmethod
     def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Return a submission whose tasks stood in its jobs, as DPDispatcher writes one down, with a list of tasks."""
-        if "task_list" in data or not _holds_jobs(data.get("belonging_jobs")):
+        if "task_list" in data or not _holds_jobs(data.get("belonging_jobs", [])):
             return data
-        jobs = [job for one in data["belonging_jobs"] for job in one.values()]
-        tasks = [task for job in jobs for task in job["job_task_list"]]
-        rest = {key: value for key, value in data.items() if key != "belonging_jobs"}
+        jobs = [job for one in data.get("belonging_jobs", ()) for job in one.values()]
+        tasks = [task for job in jobs for task in job["job_task_list"]] or data.get(
+            "belonging_tasks"
+        )
+        if not tasks:
+            return data
+        rest = {key: value for key, value in data.items() if key not in WRITTEN_DOWN}
         return {**rest, "task_list": tasks}
 
     @classmethod
