@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobferry.inputs import Fault, Inputs, near_name
 from jobferry.real_paths import real
 from jobferry.rules import hindrances
+from jobferry.templates import unsaid
 from jobferry_common.document import (
     Document,
     Header,
@@ -120,8 +121,11 @@ class _Work:
             for number, task in enumerate(self._submission.task_list)
         ]
         template = self._template()
-        if template is None:
-            self._problems += refusals(self._target.batch_type, resources)
+        self._problems += (
+            refusals(self._target.batch_type, resources)
+            if template is None
+            else unsaid(template, resources)
+        )
         self._problems += hindrances(
             self._submission.on_failure,
             resources,

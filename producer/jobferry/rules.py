@@ -8,9 +8,9 @@ A line of the user's own that asks for memory or time goes before what jobferry 
 from __future__ import annotations
 
 import re
-from string import Formatter
 from typing import TYPE_CHECKING, Final
 
+from jobferry.templates import TEMPLATE, said
 from jobferry_common.errors import Problem
 from jobferry_common.models.failures import GROWING, KINDS
 from jobferry_common.schedulers import refusals
@@ -28,7 +28,6 @@ _SAYS: Final[Mapping[str, re.Pattern[str]]] = {
     ),
     "time": re.compile(r"--time\b|\s-t[\s=\d]|\bwalltime=|\b[hs]_rt=|\s-W\s*\d|\belapse="),
 }
-_TEMPLATE: Final = "customized_script_header_template_file"
 
 
 def hindrances(
@@ -54,22 +53,15 @@ def _hindrance(factor: str, field: str, resources: Resources, template: str | No
     for line in resources.custom_flags:
         if _SAYS[factor].search(line):
             return f"has no effect: {line!r} in custom_flags asks for it, too; expected it only in resources.{field}"
-    if template is not None and field not in _fields(template):
-        return f"has no effect: {_TEMPLATE} does not say it; expected {{{field}}} there"
+    if template is not None and field not in said(template):
+        return f"has no effect: {TEMPLATE} does not say it; expected {{{field}}} there"
     return ""
-
-
-def _fields(template: str) -> set[str]:
-    try:
-        return {name for _, name, _, _ in Formatter().parse(template) if name}
-    except ValueError:  # it is no template at all, which is told elsewhere
-        return {field for _, _, field in GROWING}
 
 
 def _unsaid(resources: Resources, template: str | None, batch_type: str | None) -> str:
     """Return why no node can be excluded; "" if it can, or if only the worker knows the batch system."""
     if template is not None:
-        return f"has no effect with {_TEMPLATE}, which is used as it is"
+        return f"has no effect with {TEMPLATE}, which is used as it is"
     asking = resources.model_copy(update={"exclude_nodes": ("n1",)})
     refused = [
         one.what for one in refusals(batch_type, asking) if one.where == "resources.exclude_nodes"

@@ -278,6 +278,33 @@ def test_a_named_cluster_that_runs_in_place_is_known_by_its_profile(work: Path) 
     assert not elsewhere.in_place
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ntasks_per_node", 1),
+        ("cpus_per_task", 2),
+        ("memory_per_node", "4GB"),
+        ("time_limit", "1h"),
+        ("account", "physics"),
+        ("qos", "high"),
+        ("constraint", "skylake"),
+        ("exclusive", True),
+        ("exclude_nodes", ["n3"]),
+    ],
+)
+def test_what_a_template_of_the_header_leaves_out_is_not_dropped_in_silence(
+    work: Path, field: str, value: Any
+) -> None:
+    strategy = {"customized_script_header_template_file": "header.sh"}
+    given: dict[str, Any] = {field: value}
+    resources = Resources(group_size=1, strategy=strategy, **given)  # type: ignore[arg-type]
+    (work / "header.sh").write_text("#SBATCH -N {number_node}\n")
+    [problem] = problems(work, resources=resources)
+    assert problem.startswith(f"resources.{field}: is not said by")
+    (work / "header.sh").write_text(f"#SBATCH --x {{{field}}}\n")
+    assert prepared(work, resources=resources).header.header_template
+
+
 def test_the_template_of_the_header_travels_as_text(work: Path) -> None:
     (work / "header.sh").write_text("#SBATCH -N {number_node}\n", encoding="utf-8")
     strategy = {"customized_script_header_template_file": "header.sh"}

@@ -103,7 +103,8 @@ def test_a_header_template_has_to_say_what_grows(tmp_path: Path) -> None:
     strategy = {"customized_script_header_template_file": str(template)}
     rules = {name: RULES[name] for name in ("out_of_memory", "timeout")}
     template.write_text("#SBATCH --mem {memory_per_node}\n")
-    [what] = told(submission(tmp_path, rules, strategy=strategy))
+    unsaid, what = told(submission(tmp_path, rules, strategy=strategy))
+    assert unsaid.startswith("resources.time_limit: is not said by")
     assert what.startswith("on_failure.timeout.time: has no effect")
     assert what.endswith("expected {time_limit} there")
     template.write_text("#SBATCH --mem {memory_per_node} --time {time_limit}\n")
