@@ -110,4 +110,5 @@ else:
 Count = Annotated[StrictInt, Field(ge=0)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 Seconds = Annotated[StrictFloat, Field(ge=0)]
-Share = Annotated[StrictFloat, Field(ge=0, le=1)]
+#: less than all of it: nothing would be done at all
+Share = Annotated[StrictFloat, Field(ge=0, lt=1)]

@@ -230,3 +230,9 @@ def test_what_is_no_duration_is_told(text: str) -> None:
         f"time_limit: {text!r} is no duration; "
         "expected '12:00:00', '2-00:00:00', '90m', '12h' or '2d'"
     ]
+
+
+@pytest.mark.parametrize("share", [1, 1.0, 1.5])
+def test_at_least_something_is_to_be_finished(share: float) -> None:
+    [what] = problems(strategy={"ratio_unfinished": share})
+    assert what.startswith("strategy.ratio_unfinished: expected less than 1, got")
