@@ -33,6 +33,12 @@ def said(template: str) -> set[str]:
 def unsaid(template: str, resources: Resources) -> Iterator[Problem]:
     """Find what is asked for beyond DPDispatcher's fields, and would be dropped in silence."""
     names = said(template)
+    for key in resources.kwargs.model_extra or ():
+        if f"{{kwargs[{key}]" not in template:
+            what = (
+                f"is no known key, and {TEMPLATE} does not say it; expected {{kwargs[{key}]}} there"
+            )
+            yield Problem(f"resources.kwargs.{key}", what)
     for field in OPTIONAL:
         if field not in names and getattr(resources, field) not in (None, False, ()):
             what = f"is not said by {TEMPLATE}; expected {{{field}}} there, or to leave it out here"

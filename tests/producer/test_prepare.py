@@ -19,6 +19,7 @@ from jobferry_common.models.machine import Machine
 from jobferry_common.models.resources import Resources
 from jobferry_common.models.submission import Submission
 from jobferry_common.models.task import Task
+from jobferry_common.scripts.render import custom_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,6 +304,21 @@ def test_what_a_template_of_the_header_leaves_out_is_not_dropped_in_silence(
     assert problem.startswith(f"resources.{field}: is not said by")
     (work / "header.sh").write_text(f"#SBATCH --x {{{field}}}\n")
     assert prepared(work, resources=resources).header.header_template
+
+
+def test_a_template_of_the_header_says_words_of_its_own(work: Path) -> None:
+    strategy = {"customized_script_header_template_file": "header.sh"}
+    given = {"group_size": 1, "kwargs": {"qos": "short", "pe_name": "smp"}}
+    resources = Resources.load_from_dict({**given, "strategy": strategy})
+    (work / "header.sh").write_text("#SBATCH --qos={kwargs[qos]}\n")
+    header = prepared(work, resources=resources).header
+    again = Resources.load_from_dict(header.resources.serialize())
+    assert custom_header(header.header_template or "", again) == ["#SBATCH --qos=short"]
+    (work / "header.sh").write_text("#SBATCH -N {number_node}\n")
+    [problem] = problems(work, resources=resources)
+    assert problem.startswith("resources.kwargs.qos: is no known key, and")
+    with pytest.raises(BadInput, match=r"kwargs\.qos: is no known key"):
+        Resources.load_from_dict(given)
 
 
 def test_the_template_of_the_header_travels_as_text(work: Path) -> None:

@@ -10,7 +10,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, StrictBool, StrictStr, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    StrictBool,
+    StrictStr,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from jobferry_common.models.amounts import Duration, Memory
 from jobferry_common.models.base import Model
@@ -57,6 +66,12 @@ class Kwargs(Model):
     mem_limit: Positive | None = None  #: DistributedShell, in GB
 
 
+class TemplateKwargs(Kwargs):
+    """Beside a header template, which may say any word: `{kwargs[partition]}`."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Resources(Model):
     """The resources of each job."""
 
@@ -77,7 +92,7 @@ class Resources(Model):
     prepend_script: Texts = ()  #: lines of shell before the tasks
     append_script: Texts = ()  #: lines of shell behind the tasks
     wait_time: Seconds = 0.0  #: between two submits
-    kwargs: Kwargs = Kwargs()  #: what only some batch types know
+    kwargs: SerializeAsAny[Kwargs] = Kwargs()  #: what only some batch types know
     batch_type: StrictStr | None = None  #: the machine's counts
     # What DPDispatcher lacks; a scheduler that cannot say it refuses it by name.
     ntasks_per_node: Positive | None = None  #: MPI ranks; None: cpu_per_node / cpus_per_task
@@ -94,6 +109,17 @@ class Resources(Model):
     @classmethod
     def _known(cls, text: str | None) -> str | None:
         return text and batch_type(text)
+
+    @field_validator("kwargs", mode="wrap")
+    @classmethod
+    def _for_template(
+        cls, value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Kwargs:
+        strategy = info.data.get("strategy")
+        if isinstance(value, dict) and strategy and strategy.customized_script_header_template_file:
+            return TemplateKwargs.model_validate(value)
+        found: Kwargs = check(value)
+        return found
 
     @field_validator("custom_flags", "source_list", "module_list", "module_unload_list")
     @classmethod

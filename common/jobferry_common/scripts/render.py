@@ -191,11 +191,13 @@ def _environment(script: _Script) -> Iterator[str]:
         yield f'. "$jf_control/environment.sh" || exit {NO_RUNTIME}'
     if resources.module_purge:
         yield "jf_module module_purge purge"
-    for name in resources.module_unload_list:
+    for name in filter(
+        str.strip, resources.module_unload_list
+    ):  # an empty one holds its place only
         yield f"jf_module module_unload_list unload {quoting.words(name.split())}"
-    for name in resources.module_list:
+    for name in filter(str.strip, resources.module_list):
         yield f"jf_module module_list load {quoting.words(name.split())}"
-    for source in resources.source_list:
+    for source in filter(str.strip, resources.source_list):
         yield f"jf_find {quoting.word(source)}"
         yield 'source "${jf_words[@]}"'
     yield from _exports(resources)

@@ -96,6 +96,14 @@ def test_without_modules_the_login_shell_is_suggested(bench: Workbench) -> None:
     assert "login shell" in reason
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_item_is_a_place_and_nothing_else(bench: Workbench, empty: str) -> None:
+    names = ("source_list", "module_list", "module_unload_list")
+    lists: dict[str, Any] = {name: [empty] for name in names}
+    ran = bench.run([task("true")], **lists)
+    assert (ran.code, ran.record.succeeded(1)) == (0, True)
+
+
 @pytest.mark.parametrize(
     "item",
     [
