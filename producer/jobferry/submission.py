@@ -95,7 +95,7 @@ class Submission(WithJobs):
         on_failure: OnFailure | Mapping[str, Any] | None = None,
     ) -> None:
         """Take the words; nothing is checked yet."""
-        self.work_base = os.fspath(work_base)
+        self.work_base = os.fspath(work_base) if isinstance(work_base, os.PathLike) else work_base
         self.machine: Machine | dict[str, Any] | None = None
         self.cluster = cluster
         self.placement = placement

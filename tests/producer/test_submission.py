@@ -52,6 +52,8 @@ def test_it_is_made_of_paths_and_of_nothing_as_dpdispatcher_takes_them(work: Pat
     found.register_task(task("a"))
     assert (work / found["work_base"]).is_dir()
     assert found.serialize(True) == found.serialize()
+    with pytest.raises(BadInput, match="work_base: expected text"):
+        Submission(5, machine(), Resources(group_size=1), task_list=[task("a")]).model()  # type: ignore[arg-type]
 
 
 def test_a_run_may_say_that_it_continues_on_failure(submission: Submission) -> None:
