@@ -76,6 +76,10 @@ def measure(rounds: int, jobs: int) -> Section:
 
 
 def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
+    return (*_of_time(log, jobs), *_of_load(log, jobs))
+
+
+def _of_time(log: Log, jobs: int) -> tuple[Figure, ...]:
     return (
         Figure(
             name=f"{jobs} jobs over ssh, DPDispatcher : jobferry",
@@ -98,6 +102,11 @@ def _figures(log: Log, jobs: int) -> tuple[Figure, ...]:
             goal=Goal(bound=1.3, unit="×"),
             values=log.ratio("ssh", "local"),
         ),
+    )
+
+
+def _of_load(log: Log, jobs: int) -> tuple[Figure, ...]:
+    return (
         Figure(
             name=f"processes below sshd for each of {_MANY * jobs:,} jobs",
             goal=Goal(bound=0.1, unit=""),
