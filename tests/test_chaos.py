@@ -106,6 +106,7 @@ REPORT = Report(
     recalled=1,
     refused=0,
     restored=0,
+    put_backs=0,
     open_runs=(),
     runs=1,
     retries={},

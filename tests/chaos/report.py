@@ -41,6 +41,7 @@ class Report:
     recalled: int
     refused: int
     restored: int
+    put_backs: int  #: times that a run which was set aside was put back
     open_runs: Sequence[str]  #: runs that the ledger does not call ended
     runs: int  #: runs in the ledger at the end
     retries: Mapping[str, int]
@@ -93,6 +94,7 @@ class Report:
             "named kills": f"{sum(self.hits.values())} at {len(self.points)} points: {hits}",
             "adopted": f"{self.adopted} attempts; restored after the broker forgot: {self.restored}",
             "claims": f"{self.recalled} taken by the worker and submitted again; {self.refused} jobs refused",
+            "set aside": f"{self.put_backs} times, after five deaths in a row; put back",
             "retried": "; ".join(f"{n} × {what}" for what, n in self.retries.items()) or "nothing",
             "other ends": ", ".join(f"{what}: {n}" for what, n in self.strange_ends.items())
             or "none",

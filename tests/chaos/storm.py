@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.killpoints import BEAT, MOVES, PASS, PRODUCER
+from redis import RedisError
+
+from jobferry_common.errors import JobferryError
+from jobferry_common.killpoints import BEAT, MOVES, PASS, PRODUCER, SHARED
 from jobferry_common.ledger import Ledger
 from tests.chaos.agenda import Agenda
 from tests.chaos.batches import APART, batch
@@ -38,7 +43,7 @@ _DEPOT: Final = frozenset(
     {"after-mirrored", "after-put", "after-part-noted", "after-offered", "after-taken-up"}
     | {"after-fetched", "after-fetched-noted", "after-settled"}
 )
-_SHARED: Final = frozenset({"after-claimed", "after-claimed-brought"})
+_SHARED: Final = frozenset({*SHARED, "after-claimed-brought"})
 _WORKERS: Final = 3
 #: producers whose files the workers see, and those whose files they do not
 _NEAR: Final = 3
@@ -96,7 +101,7 @@ class _Raging:
         self._dice = random.Random(storm.seed)
         self._points = _possible(storm.points, world.places)
         self._began = time.monotonic()
-        self._allowed = self._jobs_allowed = 0
+        self._allowed = self._jobs_allowed = self._put_backs = 0
         self._allow()
         names = self._write_orders()
         journals = [Journal(world.directory / f"{name}.journal") for name in names]
@@ -177,6 +182,7 @@ class _Raging:
             if now >= tell_at:
                 tell_at = now + _TOLD_SECONDS
                 self._tell("storm")
+                self._put_back()
             time.sleep(_ROUND_SECONDS)
 
     def rest(self) -> None:
@@ -189,7 +195,20 @@ class _Raging:
             if time.monotonic() >= tell_at:
                 tell_at = time.monotonic() + _TOLD_SECONDS
                 self._tell("rest")
+                self._put_back()
             time.sleep(_ROUND_SECONDS)
+
+    def _put_back(self) -> None:
+        """Do as an operator does who knows why a piece of work ended its worker so often: at named points."""
+        try:
+            names = [one.id for one in Ledger(self._world.broker.client()).aside()]
+        except (JobferryError, RedisError):  # the broker is down
+            return
+        env = {**self._world.env, "JOBFERRY_CONFIG": str(self._world.config)}
+        for name in names:
+            argv = [sys.executable, "-m", "jobferry.cli.main", "putback", name]
+            done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+            self._put_backs += done.returncode == 0
 
     def _is_at_rest(self) -> bool:
         """Tell whether all is done, and no submit that was given up may still come through and run."""
@@ -270,6 +289,7 @@ class _Raging:
             recalled=sum(one.recalled for one in clusters),
             refused=sum(one.refused for one in clusters),
             restored=sum(one.restored for one in clusters),
+            put_backs=self._put_backs,
             open_runs=[f"{run.id} {run.state}" for run in runs if not run.state.is_final],
             runs=len(runs),
             retries=dict(self._results.retries),
