@@ -110,3 +110,20 @@ def test_whoever_was_stopped_and_lost_the_lease_brings_nothing_more(
     with pytest.raises(LeaseLost, match=msg):
         place.stage(task())
     assert changed.read_text() == "a job went on with it"
+
+
+def test_whoever_was_stopped_and_lost_the_lease_puts_no_result_over_a_newer_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> None:
+        raise LeaseLost(msg)
+
+    msg = "another worker goes on"
+    place.stage()
+    place.put(place.base / "t" / "out", "old")
+    place.put(place.source / "t" / "out", "new")
+    place.staging = Local(symlink=True, renew=lost)
+    monkeypatch.setattr(local, "_RENEW_SECONDS", 0.0)
+    with pytest.raises(LeaseLost, match=msg):
+        place.collect()
+    assert (place.source / "t" / "out").read_text(encoding="utf-8") == "new"

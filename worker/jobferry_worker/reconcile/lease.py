@@ -42,7 +42,7 @@ class Lease:
         self._ledger = ledger
         self._name = name
         self._lasting = lasting
-        self._until = time.monotonic() + lasting.total_seconds()
+        self._until = now() + lasting.total_seconds()
         self.fence = fence
 
     @classmethod
@@ -66,13 +66,13 @@ class Lease:
             LeaseLost: it is somebody else's now.
         """
         needed = max(effect + _MARGIN, self._lasting / 2)
-        if time.monotonic() + needed.total_seconds() < self._until:
+        if now() + needed.total_seconds() < self._until:
             return
         lasting = max(effect + _MARGIN, self._lasting)
         if not self._ledger.renew(self._name, self.fence, lasting):
             msg = f"another worker holds {self._name} now, or the broker was restarted"
             raise LeaseLost(msg)
-        self._until = time.monotonic() + lasting.total_seconds()
+        self._until = now() + lasting.total_seconds()
 
     def __enter__(self) -> Self:
         """Return the lease."""
@@ -89,6 +89,11 @@ class Lease:
             self._ledger.release(self._name, self.fence)
         except JobferryError as trouble:
             logger.debug("The lease ends by itself: %s", trouble, extra={"action": "release"})
+
+
+def now() -> float:
+    """Return seconds of a clock that nobody sets and that goes on while the machine is suspended, as the lease does."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def holder() -> str:

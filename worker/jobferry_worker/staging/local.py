@@ -61,7 +61,7 @@ class Local:
         """Hold the lease, which was held then; return when it was last.
 
         Raises:
-            LeaseLost: this process was stopped for a while, and another one brought the files, which jobs change now.
+            LeaseLost: this process was stopped for a while, and another one brought the files, which have changed since.
         """
         # the clock that goes on while the machine is suspended, whoever sets it back
         if abs(time.time() - held) < _RENEW_SECONDS:
@@ -75,7 +75,9 @@ class Local:
         """Bring backward files and logs to the producer's directory."""
         source_must_exist(header)
         lacking: list[Lacking] = []
+        held = time.time()
         for task, succeeded in tasks:
+            held = self._hold(held)
             logs = [name for name in (task.outlog, task.errlog) if name is not None]
             found = _fetched(header, layout, task.path, logs, task.position)
             lacking += [one for one in found if one.why]
