@@ -107,6 +107,7 @@ REPORT = Report(
     refused=0,
     restored=0,
     put_backs=0,
+    resumed=0,
     open_runs=(),
     runs=1,
     retries={},

@@ -42,6 +42,7 @@ class Report:
     refused: int
     restored: int
     put_backs: int  #: times that a run which was set aside was put back
+    resumed: int  #: times that a cluster whose jobs had vanished was resumed by hand
     open_runs: Sequence[str]  #: runs that the ledger does not call ended
     runs: int  #: runs in the ledger at the end
     retries: Mapping[str, int]
@@ -94,7 +95,7 @@ class Report:
             "named kills": f"{sum(self.hits.values())} at {len(self.points)} points: {hits}",
             "adopted": f"{self.adopted} attempts; restored after the broker forgot: {self.restored}",
             "claims": f"{self.recalled} taken by the worker and submitted again; {self.refused} jobs refused",
-            "set aside": f"{self.put_backs} times, after five deaths in a row; put back",
+            "by hand": f"{self.put_backs} runs put back after five deaths in a row, {self.resumed} clusters resumed",
             "retried": "; ".join(f"{n} × {what}" for what, n in self.retries.items()) or "nothing",
             "other ends": ", ".join(f"{what}: {n}" for what, n in self.strange_ends.items())
             or "none",

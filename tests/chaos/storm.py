@@ -101,7 +101,7 @@ class _Raging:
         self._dice = random.Random(storm.seed)
         self._points = _possible(storm.points, world.places)
         self._began = time.monotonic()
-        self._allowed = self._jobs_allowed = self._put_backs = 0
+        self._allowed = self._jobs_allowed = self._put_backs = self._resumed = 0
         self._allow()
         names = self._write_orders()
         journals = [Journal(world.directory / f"{name}.journal") for name in names]
@@ -196,6 +196,7 @@ class _Raging:
                 tell_at = time.monotonic() + _TOLD_SECONDS
                 self._tell("rest")
                 self._put_back()
+                self._resume()
             time.sleep(_ROUND_SECONDS)
 
     def _put_back(self) -> None:
@@ -204,11 +205,19 @@ class _Raging:
             names = [one.id for one in Ledger(self._world.broker.client()).aside()]
         except (JobferryError, RedisError):  # the broker is down
             return
+        self._put_backs += sum(self._has_done("putback", name) for name in names)
+
+    def _resume(self) -> None:
+        """Do as an operator does who knows that the disk is not full any more, which has left jobs without records."""
+        for one in Ledger(self._world.broker.client()).clusters():
+            if "vanished" in one.paused:
+                self._resumed += self._has_done("cluster", "resume", one.name)
+
+    def _has_done(self, *words: str) -> bool:
+        """Tell whether a command of jobferry's succeeded."""
         env = {**self._world.env, "JOBFERRY_CONFIG": str(self._world.config)}
-        for name in names:
-            argv = [sys.executable, "-m", "jobferry.cli.main", "putback", name]
-            done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-            self._put_backs += done.returncode == 0
+        argv = [sys.executable, "-m", "jobferry.cli.main", *words]
+        return subprocess.run(argv, env=env, capture_output=True, check=False).returncode == 0
 
     def _is_at_rest(self) -> bool:
         """Tell whether all is done, and no submit that was given up may still come through and run."""
@@ -290,6 +299,7 @@ class _Raging:
             refused=sum(one.refused for one in clusters),
             restored=sum(one.restored for one in clusters),
             put_backs=self._put_backs,
+            resumed=self._resumed,
             open_runs=[f"{run.id} {run.state}" for run in runs if not run.state.is_final],
             runs=len(runs),
             retries=dict(self._results.retries),
