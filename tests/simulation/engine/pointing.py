@@ -27,6 +27,8 @@ _NAMES: Final = (accepting, leases, ledger, root)
 class SimTime:
     """What modules know as `time`, and as `secrets`."""
 
+    CLOCK_MONOTONIC = 1
+
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._serial = 0
@@ -37,6 +39,9 @@ class SimTime:
         return self._simulation.now + (actor.process.skew if actor else 0.0)
 
     def monotonic(self) -> float:
+        return self._simulation.now
+
+    def clock_gettime(self, _which: int) -> float:
         return self._simulation.now
 
     def token_hex(self, size: int) -> str:

@@ -61,7 +61,7 @@ class Local:
         """Hold the lease, which was held then; return when it was last.
 
         Raises:
-            LeaseLost: this process was stopped for a while, and another one brought the files, which have changed since.
+            LeaseLost: this process was stopped for a while, and another one went on, whose files have changed since.
         """
         # the clock that goes on while the machine is suspended, whoever sets it back
         if abs(time.time() - held) < _RENEW_SECONDS:
