@@ -148,7 +148,7 @@ class Producer:
         if one.cancelled:
             self._cancel(handle)
         if one.given_up:
-            self._give_up(one, handle)
+            self._give_up(handle)
         record = insist(handle.wait)
         wanted = (RunState.FINISHED, RunState.CANCELLED) if one.cancelled else (RunState.FINISHED,)
         if record.state not in wanted:
@@ -171,18 +171,13 @@ class Producer:
                 return
             time.sleep(_PAUSE_SECONDS)
 
-    def _give_up(self, one: Batch, handle: Handle) -> None:
-        """Give up a cluster as soon as it has some of a run that runs; once, whoever dies meanwhile."""
+    def _give_up(self, handle: Handle) -> None:
+        """Give up a cluster as soon as some of a run runs there; it is no target of the run any more then."""
         name = ClusterName(SPOILT)
-        while ("gave-up", one.number) not in self._known:
-            record = insist(handle.status)
-            if record.state.is_final or name not in record.targets:
-                return
+        while not (record := insist(handle.status)).state.is_final and name in record.targets:
             parts = insist(lambda: self._client.ledger.by_cluster(handle.id))
             if parts.get(name, {}).get(JobState.RUNNING):
                 insist(lambda: handle.abandon(SPOILT))
-                self._journal.note("gave-up", one.number)
-                return
             time.sleep(_PAUSE_SECONDS)
 
 

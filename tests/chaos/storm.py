@@ -182,7 +182,7 @@ class _Raging:
             if now >= tell_at:
                 tell_at = now + _TOLD_SECONDS
                 self._tell("storm")
-                self._put_back()
+                self._mend_by_hand()
             time.sleep(_ROUND_SECONDS)
 
     def rest(self) -> None:
@@ -195,23 +195,22 @@ class _Raging:
             if time.monotonic() >= tell_at:
                 tell_at = time.monotonic() + _TOLD_SECONDS
                 self._tell("rest")
-                self._put_back()
-                self._resume()
+                self._mend_by_hand(calm=True)
             time.sleep(_ROUND_SECONDS)
 
-    def _put_back(self) -> None:
-        """Do as an operator does who knows why a piece of work ended its worker so often: at named points."""
+    def _mend_by_hand(self, *, calm: bool = False) -> None:
+        """Do as an operator does who knows why workers ended at a piece of work, and why jobs left no records.
+
+        The one happens at named points. The other on a full disk, which is over once nothing is killed any more.
+        """
+        ledger = Ledger(self._world.broker.client())
         try:
-            names = [one.id for one in Ledger(self._world.broker.client()).aside()]
+            aside = [one.id for one in ledger.aside()]
+            paused = [one.name for one in ledger.clusters() if calm and "vanished" in one.paused]
         except (JobferryError, RedisError):  # the broker is down
             return
-        self._put_backs += sum(self._has_done("putback", name) for name in names)
-
-    def _resume(self) -> None:
-        """Do as an operator does who knows that the disk is not full any more, which has left jobs without records."""
-        for one in Ledger(self._world.broker.client()).clusters():
-            if "vanished" in one.paused:
-                self._resumed += self._has_done("cluster", "resume", one.name)
+        self._put_backs += sum(self._has_done("putback", name) for name in aside)
+        self._resumed += sum(self._has_done("cluster", "resume", name) for name in paused)
 
     def _has_done(self, *words: str) -> bool:
         """Tell whether a command of jobferry's succeeded."""
