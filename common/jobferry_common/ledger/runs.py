@@ -80,9 +80,8 @@ class RunsPart(SpecsPart):
             UnknownId: no run begins so, or nothing was given.
             AmbiguousId: several submissions begin so.
         """
-        if (
-            not prefix
-        ):  # a shell script's variable that is not set must not mean the only run there is
+        # a shell script's variable that is not set must not mean the only run there is
+        if not prefix:
             msg = "the id of a run is empty. `jobferry status` lists them."
             raise UnknownId(msg)
         if not prefix.isascii():  # a broken character cannot even be asked for

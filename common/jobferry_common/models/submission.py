@@ -73,9 +73,8 @@ class Submission(Model):
         if "task_list" in data or not _holds_jobs(data.get("belonging_jobs", [])):
             return data
         jobs = [job for one in data.get("belonging_jobs", ()) for job in one.values()]
-        tasks = [task for job in jobs for task in job["job_task_list"]] or data.get(
-            "belonging_tasks"
-        )
+        tasks = [task for job in jobs for task in job["job_task_list"]]
+        tasks = tasks or data.get("belonging_tasks", [])
         if not tasks:
             return data
         rest = {key: value for key, value in data.items() if key not in WRITTEN_DOWN}

@@ -191,13 +191,11 @@ def _environment(script: _Script) -> Iterator[str]:
         yield f'. "$jf_control/environment.sh" || exit {NO_RUNTIME}'
     if resources.module_purge:
         yield "jf_module module_purge purge"
-    for name in filter(
-        str.strip, resources.module_unload_list
-    ):  # an empty one holds its place only
+    for name in _filled(resources.module_unload_list):
         yield f"jf_module module_unload_list unload {quoting.words(name.split())}"
-    for name in filter(str.strip, resources.module_list):
+    for name in _filled(resources.module_list):
         yield f"jf_module module_list load {quoting.words(name.split())}"
-    for source in filter(str.strip, resources.source_list):
+    for source in _filled(resources.source_list):
         yield f"jf_find {quoting.word(source)}"
         yield 'source "${jf_words[@]}"'
     yield from _exports(resources)
@@ -220,6 +218,11 @@ def _announced(script: _Script, resources: Resources) -> Iterator[str]:
     queue = quoting.word(resources.queue_name) if resources.queue_name else ""
     yield f"DPDISPATCHER_QUEUE_NAME={queue}"
     yield f"DPDISPATCHER_GROUP_SIZE={resources.group_size}"
+
+
+def _filled(items: Iterable[str]) -> Iterator[str]:
+    """Return those that say something: an empty one only holds its place."""
+    return filter(str.strip, items)
 
 
 def _exports(resources: Resources) -> Iterator[str]:

@@ -42,10 +42,10 @@ _USER: Final = re.compile(r"[^-\s'\"`$;&<>|()\\{}*?][^\s'\"`$;&<>|(){}*?]*\Z")
 _HOP: Final = re.compile(
     r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]]+\]|[^:\[\]]+)(?::(?P<port>\d+))?/?\Z"
 )
-#: as `ask` cannot be answered, and a changed key is never taken, these are what is left
 _SETTING: Final = 'host_key_policy = "accept-new"'
 #: the profile speaks of the last host of a way alone
 _GATE_SETTING: Final = "StrictHostKeyChecking accept-new below Host {} of ~/.ssh/config"
+#: as `ask` cannot be answered, and a changed key is never taken, these are what is left
 _ACCEPTS_NEW: Final = frozenset({"accept-new", "no", "off"})
 
 

@@ -43,7 +43,8 @@ has_openssl() {
 hasher=(sha256sum --) hashed=0
 know_hasher() {
     if ((hashed < 0)); then return; fi
-    if (((hashed += $1) < 33554432)); then return; fi
+    hashed=$((hashed + $1))
+    if ((hashed < 33554432)); then return; fi
     hashed=-1
     if has_openssl; then hasher=(openssl dgst -sha256 -r); fi
 }
