@@ -54,12 +54,12 @@ class Mutant:
     start: int  #: offset in the file's text
     end: int
     new: str
-    line: int
     old: str
+    within: str  #: its line, and where in it: what a mutant is known by when lines before it change
 
     @property
     def name(self) -> str:
-        return f"{self.path}:{self.line}:{self.start}: {' '.join(self.old.split())} => {' '.join(self.new.split())}"
+        return f"{self.path}: {self.within}: {' '.join(self.old.split())} => {' '.join(self.new.split())}"
 
     def of(self, text: str) -> str:
         return text[: self.start] + self.new + text[self.end :]
@@ -77,13 +77,17 @@ def mutants() -> Iterator[Mutant]:
 
 
 def _made(path: Path, text: str, start: int, end: int, new: str) -> Mutant:
+    begin = text.rfind("\n", 0, start) + 1
+    line = text[begin:].partition("\n")[0].strip()
+    earlier = [one.strip() for one in text[:begin].splitlines()].count(line)
+    column = start - text.index(line, begin)
     return Mutant(
         path=str(path.relative_to(ROOT)),
         start=start,
         end=end,
         new=new,
-        line=text.count("\n", 0, start) + 1,
         old=text[start:end],
+        within=f"{line!r} ({earlier + 1}) at {column}",
     )
 
 
@@ -145,11 +149,12 @@ def _of_table(path: Path) -> Iterator[Mutant]:
 
 
 def tests_of(mutant: Mutant) -> list[str]:
-    """Return the quick tests of a mutant's part."""
+    """Return the tests of a mutant's part, those first that take no time."""
     if mutant.path.endswith(".sh"):
         return ["tests/common/scripts/test_claim.py"]
     if mutant.path.startswith("worker"):
-        return ["tests/worker/reconcile"]
+        quick = sorted((ROOT / "tests/worker/reconcile").glob("test_plan_*.py"))
+        return [*(str(path.relative_to(ROOT)) for path in quick), "tests/worker/reconcile"]
     return ["tests/common/ledger"]
 
 
