@@ -3,7 +3,7 @@
     far = Far(host, root="/scratch/alice")
     answer = far.ask("list", "/scratch/alice/5e7-1", each=[b"d./t0/out"])
 
-`far.sh` tells at its top what it can be asked for.
+`common.sh` tells at its top what it can be asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from jobferry_common.schedulers.base import Argv, Completed
     from jobferry_worker.hosts.base import Host, Output
 
-_SCRIPT: Final = package.files(__package__).joinpath("far.sh").read_text(encoding="utf-8")
+_PARTS: Final = ("common.sh", "coming.sh", "going.sh")
+_SCRIPT: Final = "".join(
+    (*(package.files(__package__).joinpath(part).read_text("utf-8") for part in _PARTS), '"$@"\n')
+)
 #: nothing moves for this long: the far side, or the way to it, is gone
 SILENCE: Final = timedelta(minutes=5)
 _LIMIT: Final = timedelta(minutes=10)

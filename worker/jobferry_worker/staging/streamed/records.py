@@ -1,4 +1,4 @@
-"""Records of the stream that `far.sh receive` reads: a line, and the bytes that it announces."""
+"""Records of the stream that `coming.sh` reads: a line, and the bytes that it announces."""
 
 from __future__ import annotations
 

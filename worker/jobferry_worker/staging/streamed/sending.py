@@ -2,7 +2,7 @@
 
     Sending(trip).send(pages)
 
-For each batch one question, then records as `far.sh` reads them: objects that the cache lacks, links to objects and
+For each batch one question, then records as `coming.sh` reads them: objects that the cache lacks, links to objects and
 copies of them, and packs of small files.
 """
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 PLAIN: Final = "-"
 SQUEEZED: Final = "z"
-_SAMPLES: Final = 8
-_SAMPLE_BYTES: Final = 1 << 13
+_SAMPLES: Final = 16
+_SAMPLE_BYTES: Final = 1 << 12
 #: less is not worth a process on the far side
 _LEAST_BYTES: Final = 1 << 14
 _LEVEL: Final = 1
@@ -63,9 +63,10 @@ class Squeezing:
         """Tell whether data of this kind should be compressed."""
         if not self.wanted or len(sample) < _LEAST_BYTES or self._is_fast():
             return False
-        # an archive may begin with nothing but names
-        step = max(len(sample) // _SAMPLES, 1)
-        piece = b"".join(sample[at : at + _SAMPLE_BYTES] for at in range(0, len(sample), step))
+        # an archive may begin with nothing but names, which tell little about the rest; pieces must not overlap
+        step = max(len(sample) // _SAMPLES, _SAMPLE_BYTES)
+        starts = range((step - _SAMPLE_BYTES) // 2, len(sample), step)
+        piece = b"".join(sample[at : at + _SAMPLE_BYTES] for at in starts)
         return len(zlib.compress(piece, _LEVEL)) < _RATIO * len(piece)
 
     def _is_fast(self) -> bool:
