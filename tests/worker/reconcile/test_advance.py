@@ -9,7 +9,7 @@ import pytest
 
 from jobferry_common.errors import BadInput, HostUnreachable, Problem, StagingError
 from jobferry_common.schedulers.base import Completed
-from jobferry_common.states import JobState, Outcome, RunState
+from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile import killpoints
 from jobferry_worker.reconcile.advance import advance
 from tests.simulation.bench import Bench
@@ -169,35 +169,6 @@ def test_an_operators_resume_is_forgotten_once_nothing_is_out(bench: Bench) -> N
     bench.ledger.set_cluster(ALPHA, paused="", paused_by="operator")
     bench.step(10)  # a full pass
     assert bench.ledger.cluster(ALPHA).paused_by == ""
-
-
-def test_a_mass_vanishing_pauses_and_an_operators_resume_ends_it(bench: Bench) -> None:
-    bench.world.longest = 10_000.0
-    run = bench.accept(jobs=30, retry_count=0)
-    bench.steps(100)
-    bench.world.elements.clear()
-    bench.steps(1000)
-    assert "30 of 30 jobs vanished" in bench.ledger.cluster(ALPHA).paused
-    assert not bench.state(run).is_final
-    bench.ledger.set_cluster(ALPHA, paused="", paused_by="operator")
-    bench.steps(100)
-    assert bench.state(run) is RunState.FAILED
-    assert bench.ledger.job(run, 0).outcome is Outcome.LOST
-    assert bench.ledger.cluster(ALPHA).paused == ""
-
-
-def test_a_mass_vanishing_that_was_a_mistake_resumes_by_itself(bench: Bench) -> None:
-    bench.world.longest = 10_000.0
-    run = bench.accept(jobs=30)
-    bench.steps(100)
-    elements = dict(bench.world.elements)
-    bench.world.elements.clear()
-    bench.steps(600)
-    assert bench.ledger.cluster(ALPHA).paused
-    bench.world.elements = elements
-    bench.until_final()
-    assert bench.state(run) is RunState.FINISHED
-    assert not list(bench.world.faults())
 
 
 def test_a_submit_that_hangs_while_the_queue_says_none_is_found_later(bench: Bench) -> None:

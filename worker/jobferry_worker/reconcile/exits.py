@@ -53,7 +53,7 @@ def by_scheduler(s: Snapshot, job: JobInFlight, said: Seen) -> End:
     """Take the scheduler's word; a success of which no record tells is none."""
     record = s.records.get(try_of(job))
     if said.outcome is Outcome.SUCCEEDED:
-        reason = "the scheduler calls it completed, but it left no exit record"
+        reason = f"the scheduler calls it completed, but {_left(s, job)}"
         return by_record(s, job, record) if record else End(outcome=Outcome.LOST, reason=reason)
     first = record.first_failure if record else None
     return End(
@@ -64,10 +64,17 @@ def by_scheduler(s: Snapshot, job: JobInFlight, said: Seen) -> End:
     )
 
 
-def lost() -> End:
+def lost(s: Snapshot, job: JobInFlight) -> End:
     """Return the end of a job that is gone without a record."""
-    reason = "gone from the scheduler, and it left no exit record"
-    return End(outcome=Outcome.LOST, reason=reason)
+    return End(outcome=Outcome.LOST, reason=f"gone from the scheduler, and {_left(s, job)}")
+
+
+def _left(s: Snapshot, job: JobInFlight) -> str:
+    if try_of(job) in s.cut:
+        return (
+            "its exit record was cut off: was the disk of the cluster full, or the quota used up?"
+        )
+    return "it left no exit record"
 
 
 def taken_back() -> End:

@@ -34,12 +34,13 @@ def mass_vanishing(s: Snapshot) -> str:
 def _is_gone(s: Snapshot, look: Look, job: JobInFlight) -> bool:
     """Return True for a job without a record which the scheduler does not know, or calls a success.
 
-    What nobody wants any more was cancelled by us: that it is gone is no surprise.
+    What nobody wants any more was cancelled by us: that it is gone is no surprise. Nor is the end of a job that began
+    to write its record, and had no room for it.
     """
     key = job.record.id
     if not key or key in look.unreadable or try_of(job) in s.records or s.unwanted(job.key.run):
         return False
-    if try_of(job) in s.taken_back:  # it ran nothing, so it leaves nothing
+    if try_of(job) in s.taken_back or try_of(job) in s.cut:  # one ran nothing, so it leaves nothing
         return False
     said = look.said_of(job.record)
     if said is None:

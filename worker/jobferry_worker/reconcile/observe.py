@@ -8,6 +8,7 @@ does not list any more afterwards, has really ended.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import UnknownId, UnreadableOutput
@@ -52,10 +53,10 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
     limits = limits_of(p, flight)
     due = _due(p, limits)
     broken: dict[RunId, str] = {}
-    look, records, silent = _asked(p, flight, hints, broken)
+    look, read = _asked(p, flight, hints, broken)
+    records = read.records
     found = listing.found(p.cluster.scheduler, flight, look) if look else {}
     taken_back, unread = _taken_back(p, flight, look, found, records, broken)
-    silent |= unread
     known = {run for run, _ in due} | set(judged) | _concerned(flight, records, look)
     runs = _views(p, known, broken)
     return Snapshot(
@@ -71,7 +72,8 @@ def observe(p: Pass, record: ClusterRecord) -> Snapshot:
         missing=p.since(p.memory.missing),
         ended=p.since(p.memory.ended),
         records=records,
-        silent=silent,
+        cut=read.cut,
+        silent=read.silent | unread,
         hints=hints,
         strange_hints=strange,
         holds=dict(p.memory.holds),
@@ -156,38 +158,46 @@ def _is_hinted(p: Pass, job: JobInFlight, hints: Collection[Try]) -> bool:
     return key in hints or key in p.memory.provisional
 
 
-def _records(
-    p: Pass, wanted: Iterable[Try], broken: dict[RunId, str]
-) -> tuple[dict[Try, ExitRecord], frozenset[RunId]]:
-    """Return the records that are there, and the runs whose directory cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What was found when exit records were looked for."""
+
+    records: dict[Try, ExitRecord]
+    cut: frozenset[Try]  #: a record is there, but not all of it
+    silent: frozenset[RunId]  #: their directory cannot be read
+
+
+def _records(p: Pass, wanted: Iterable[Try], broken: dict[RunId, str]) -> _Read:
     paths = _paths(p, wanted, broken, Layout.record)
     found: dict[Try, ExitRecord] = {}
+    cut: set[Try] = set()
     contents, silent = all_or_singly(p, lambda some: p.read(list(some)), paths)
     for path, content in contents.items():
         try:
             found[paths[path]] = parse_record(content)
         except UnreadableOutput as error:
+            cut.add(paths[path])
             logger.error("%s: %s", path, error, extra={"action": "record"})  # noqa: TRY400
     provisional = {key for key, record in found.items() if record.provisional}
     if provisional - p.memory.provisional:
         p.memory.hurry(p.clock() + _SOON_SECONDS)
     p.memory.provisional |= provisional
-    return found, silent
+    return _Read(records=found, cut=frozenset(cut), silent=silent)
 
 
 def _asked(
     p: Pass, flight: tuple[JobInFlight, ...], hints: Collection[Try], broken: dict[RunId, str]
-) -> tuple[Look | None, dict[Try, ExitRecord], frozenset[RunId]]:
-    """Return the scheduler's answer, the records that are there, and runs whose directory cannot be read."""
+) -> tuple[Look | None, _Read]:
+    """Return the scheduler's answer, and the records."""
     look = listing.look(p) if listing.is_due(p, flight) else None
     gone = _gone(look, flight)
     wanted = [try_of(job) for job in flight if job.key in gone or _is_hinted(p, job, hints)]
-    records, silent = _records(p, wanted, broken)
+    read = _records(p, wanted, broken)
     if look:
-        look = listing.without(look, flight, silent)
-        look = listing.with_history(p, look, flight, records)
+        look = listing.without(look, flight, read.silent)
+        look = listing.with_history(p, look, flight, read.records)
         listing.note(p, look, flight)
-    return look, records, silent
+    return look, read
 
 
 def _gone(look: Look | None, flight: Iterable[JobInFlight]) -> set[JobKey]:

@@ -144,6 +144,8 @@ class Snapshot:
     #: since when the scheduler says of a job that it ended
     ended: Mapping[JobKey, float] = field(default_factory=dict)
     records: Mapping[Try, ExitRecord] = field(default_factory=dict)
+    #: attempts that began to write their record and could not end it: a full disk, or killed just then
+    cut: Collection[Try] = frozenset()
     #: runs whose files could not be read or written: without a record nothing of them ends
     silent: Collection[RunId] = frozenset()
     #: who owns an attempt, after the worker tried to claim it
