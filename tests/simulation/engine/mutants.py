@@ -2,7 +2,8 @@
 
     --only change.lua        those of one file
     --sample 10              so many, spread evenly
-    --seeds 60               seeds that a mutant has to live through, after the unit tests of its part
+    --seeds 60               seeds that a mutant has to live through, after the quick tests of its part
+    --by-seeds               nothing but seeds: what does the simulation alone find?
     --results FILE           what was found out already is read there, and what is found is added: it can be stopped
 
 In each Lua script every comparison is negated; in the pure modules of a pass, in the claim and in the lease every
@@ -148,28 +149,35 @@ def _of_table(path: Path) -> Iterator[Mutant]:
             yield _made(path, text, start, begin + found.end(), "")
 
 
-def tests_of(mutant: Mutant) -> list[str]:
-    """Return the tests of a mutant's part, those first that take no time."""
+def quick_tests(mutant: Mutant) -> list[str]:
+    """Return the tests of a mutant's part that take no time."""
     if mutant.path.endswith(".sh"):
         return ["tests/common/scripts/test_claim.py"]
     if mutant.path.startswith("worker"):
         quick = sorted((ROOT / "tests/worker/reconcile").glob("test_plan_*.py"))
-        return [*(str(path.relative_to(ROOT)) for path in quick), "tests/worker/reconcile"]
+        return [str(path.relative_to(ROOT)) for path in quick]
     return ["tests/common/ledger"]
 
 
-def judge(mutant: Mutant, home: Path, seeds: int) -> str:
+def judge(mutant: Mutant, home: Path, given: argparse.Namespace) -> str:
     """Return what killed a mutant: "simulation: …", "tests: …"; empty if it survived."""
     file = home / mutant.path
     original = (ROOT / mutant.path).read_text("utf-8")
     file.write_text(mutant.of(original), "utf-8")
+    seeds = ("-m", "tests.simulation.engine.few", str(given.seeds))
+    pytest = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+    stages = [("tests", (*pytest, *quick_tests(mutant)))]
+    if not mutant.path.endswith(".sh"):  # no shell runs in the simulation
+        stages.append(("simulation", seeds))
+    if mutant.path.startswith("worker"):
+        stages.append(("tests", (*pytest, "tests/worker/reconcile")))
+    if given.by_seeds:
+        stages = [("simulation", seeds)]
     try:
-        # no shell runs in the simulation
-        runs = not mutant.path.endswith(".sh")
-        if runs and (simulated := _run(home, "-m", "tests.simulation.engine.few", str(seeds))):
-            return f"simulation: {simulated}"
-        tested = _run(home, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(mutant))
-        return f"tests: {tested}" if tested else ""
+        for what, arguments in stages:
+            if found := _run(home, *arguments):
+                return f"{what}: {found}"
+        return ""
     finally:
         file.write_text(original, "utf-8")
 
@@ -232,7 +240,7 @@ def main() -> int:
 
         def work(number: int) -> None:
             for mutant in left[number :: given.jobs]:
-                killed = judge(mutant, homes[number], given.seeds)
+                killed = judge(mutant, homes[number], given)
                 print(f"{'killed' if killed else 'SURVIVED':9} {mutant.name} {killed}", flush=True)
                 with given.results.open("a", encoding="utf-8") as out:
                     out.write(json.dumps({"mutant": mutant.name, "killed": killed}) + "\n")
@@ -250,6 +258,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=60)
+    parser.add_argument("--by-seeds", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, default=Path("mutants.jsonl"))
     return parser.parse_args()

@@ -207,6 +207,12 @@ def test_hints_go_once_their_job_is_not_out_any_more() -> None:
     assert [a.names for a in plan(s) if isinstance(a, Tidy)] == [("5e7-1.1.1", "README")]
 
 
+def test_a_hint_of_a_provisional_record_goes_for_the_worker_remembers_it() -> None:
+    hints = {attempt(0): "5e7-1.0.1"}
+    s = seen(flying(job=0), hints=hints, records={attempt(0): exit_record(provisional=True)})
+    assert [a.names for a in plan(s) if isinstance(a, Tidy)] == [("5e7-1.0.1",)]
+
+
 def test_an_ended_job_with_a_node_failure_gets_a_moment_to_be_started_again() -> None:
     s = seen(flying(), look=says(Phase.ENDED, Outcome.NODE_FAILURE), ended={flying().key: NOW - 5})
     assert plan(s) == ()

@@ -40,6 +40,9 @@ def plan(s: Snapshot) -> tuple[Action, ...]:
     found = steps(s, frozen=bool(reason))
     if claims := tuple(try_of(step.job) for step in found if step.claim):
         return (MakeClaims(tries=claims),)
+    goes: tuple[Action, ...] = ()
+    if not (reason or s.paused):
+        goes = (*plan_submits(s), *plan_claims(s))
     pause: tuple[Action, ...] = (Pause(reason=reason),) if reason and not s.paused else ()
     return (
         *pause,
@@ -48,8 +51,7 @@ def plan(s: Snapshot) -> tuple[Action, ...]:
         *_tidy(s),
         *_forget(found),
         *plan_ends(s),
-        *(() if reason or s.paused else plan_submits(s)),
-        *(() if reason or s.paused else plan_claims(s)),
+        *goes,
     )
 
 
