@@ -17,9 +17,12 @@ import yaml
 from jobferry.writing import write_whole
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import kinds, reading
+from jobferry_common.models.base import Model
+from jobferry_common.models.doubled import like
 from jobferry_common.models.machine import Machine
-from jobferry_common.models.profiles import BohriumProfile
-from jobferry_common.models.resources import Kwargs, Resources, holds_both
+from jobferry_common.models.older import of_today
+from jobferry_common.models.referring import REF
+from jobferry_common.models.resources import Kwargs, Resources, Strategy, holds_both
 from jobferry_common.models.submission import WRITTEN_DOWN, Submission
 from jobferry_common.models.task import Task
 
@@ -27,14 +30,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from jobferry_common.models.base import Model
-
     Spell = Callable[[str], str]
 
 _SPELLINGS: Final[Mapping[str, Spell]] = {
     "batch_type": kinds.batch_type,
     "context_type": kinds.context_type,
 }
+#: models of what stands under a key
+_PARTS: Final[Mapping[str, type[Model]]] = {
+    "machine": Machine,
+    "resources": Resources,
+    "strategy": Strategy,
+    "kwargs": Kwargs,
+    "task_list": Task,
+}
+#: stands for the target while a submission is checked that names none
+_UNBOUND: Final = "unbound"
+#: under which a submission names its target
+_TARGETS: Final = frozenset({"machine", "batch", "cluster"})
 
 
 def converted(file: Path, *, allow_ref: bool = False) -> tuple[dict[str, Any], list[str]]:
@@ -50,13 +63,16 @@ def converted(file: Path, *, allow_ref: bool = False) -> tuple[dict[str, Any], l
     data = reading.parsed(file, reading.parser_of(file))
     models = _models(data)
     if not models:
-        what = "is no submission, machine, resources or task: none of their keys is in it"
-        raise BadInput([Problem(file.name, what)])
+        raise BadInput([Problem(file.name, _no_file_of_ours(data))])
+    changes: list[str] = []
     label, whole = reading.read_file(file, allow_ref=allow_ref)
+    whole = _with_roots(whole, [])
+    if Submission in models and not _TARGETS & whole.keys():
+        whole = like(whole, {**whole, "cluster": _UNBOUND})
+        changes.append("names no machine: submit it with --cluster NAME")
     for model in models:
         model.built(whole, label)
-    changes: list[str] = []
-    return _Conversion(changes).any(data), changes
+    return _Conversion(changes).any(_with_roots(data, changes)), changes
 
 
 def _models(data: Any) -> tuple[type[Model], ...]:  # noqa: ANN401
@@ -73,6 +89,36 @@ def _models(data: Any) -> tuple[type[Model], ...]:  # noqa: ANN401
     return (Resources,) if "group_size" in keys else ()
 
 
+def _no_file_of_ours(data: Any) -> str:  # noqa: ANN401
+    """Return why a file cannot be converted, and what can be done with it."""
+    inner = data if isinstance(data, dict) else {}
+    if any(isinstance(value, dict) and "job_task_list" in value for value in inner.values()):
+        return "is a job that was written down: Job.deserialize reads it; expected a submission"
+    what = "is no submission, machine, resources or task: none of their keys is in it"
+    named = [key for key, value in inner.items() if _models(value)]
+    if not named:
+        return what
+    return f"{what}; expected what stands under {', '.join(named)} in a file of its own each"
+
+
+def _with_roots(data: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """Return a file's content with a local_root in its machine, which means the working directory if it is null."""
+    if "batch_type" in data and "context_type" in data:
+        return _with_root(data, "", changes)
+    for name in ("machine", "batch"):
+        machine = data.get(name)
+        if isinstance(machine, dict) and REF not in machine:
+            data = like(data, {**data, name: _with_root(machine, f"{name}.", changes)})
+    return data
+
+
+def _with_root(machine: dict[str, Any], at: str, changes: list[str]) -> dict[str, Any]:
+    if "local_root" in machine:
+        return machine
+    changes.append(f"{at}local_root: missing → null, the working directory")
+    return like(machine, {**machine, "local_root": None})
+
+
 class _Conversion:
     """Rewrites plain values, and notes each change."""
 
@@ -82,37 +128,53 @@ class _Conversion:
     def any(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a file's content in today's form."""
         found = self._renamed(data, Submission.aliases, "")
-        if "task_list" not in found:
+        if not {"task_list", "machine", "resources"} & found.keys():
+            return self._inside(found, _models(data)[0], "")
+        if found.keys() & set(WRITTEN_DOWN):
             tidy = Submission.rewritten(found)
             self._changes += [f"{name} → task_list" for name in found if name not in tidy]
             found = tidy
-        return self._inside(found, "")
+        return self._parts(found, "")
 
-    def _inside(self, data: dict[str, Any], at: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in data.items():
-            way = f"{at}{key}"
-            if key in _SPELLINGS and isinstance(value, str):
-                found[key] = self._spelt(value, _SPELLINGS[key], way)
-            elif isinstance(value, dict) and key in ("machine", "resources"):
-                found[key] = self._inside(value, f"{way}.")
-            elif isinstance(value, dict) and key in ("kwargs", "remote_profile"):
-                aliases = Kwargs.aliases if key == "kwargs" else BohriumProfile.aliases
-                found[key] = self._renamed(value, aliases, f"{way}.")
-            else:
-                found[key] = value
-        return found
+    def _inside(self, data: dict[str, Any], model: type[Model], at: str) -> dict[str, Any]:
+        tidy, changes = of_today(self._renamed(data, model.aliases, at), model.older)
+        for change in changes:
+            self._note(f"{at}{change}")
+        return self._parts(tidy, at)
+
+    def _parts(self, data: dict[str, Any], at: str) -> dict[str, Any]:
+        return {key: self._part(data, key, f"{at}{key}") for key in data}
+
+    def _part(self, data: dict[str, Any], key: str, way: str) -> Any:  # noqa: ANN401
+        value = data[key]
+        if key in _SPELLINGS and isinstance(value, str):
+            return self._spelt(value, _SPELLINGS[key], way)
+        model = Machine.part(key, data) or _PARTS.get(key)
+        if model is None or not issubclass(model, Model):
+            return value
+        if isinstance(value, dict):
+            return self._inside(value, model, f"{way}.")
+        if isinstance(value, list):
+            return [self._item(item, model, f"{way}[].") for item in value]
+        return value
+
+    def _item(self, item: Any, model: type[Model], at: str) -> Any:  # noqa: ANN401
+        return self._inside(item, model, at) if isinstance(item, dict) else item
 
     def _renamed(self, data: dict[str, Any], aliases: Mapping[str, str], at: str) -> dict[str, Any]:
         for old in aliases.keys() & data.keys():
-            self._changes.append(f"{at}{old} → {aliases[old]}")
+            self._note(f"{at}{old} → {aliases[old]}")
         return {aliases.get(key, key): value for key, value in data.items()}
 
     def _spelt(self, text: str, spell: Spell, way: str) -> str:
         name = spell(text)
         if name != text:
-            self._changes.append(f"{way}: {text!r} → {name!r}")
+            self._note(f"{way}: {text!r} → {name!r}")
         return name
+
+    def _note(self, change: str) -> None:
+        if change not in self._changes:  # what is true of each task is said once
+            self._changes.append(change)
 
 
 def write(data: dict[str, Any], file: Path) -> Path:

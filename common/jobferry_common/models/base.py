@@ -24,6 +24,7 @@ from jobferry_common.models import reading
 from jobferry_common.models.calls import also, by_name, plain
 from jobferry_common.models.doubled import doubled
 from jobferry_common.models.faults import fault, place_of, problems_of, together
+from jobferry_common.models.older import Older, of_today, tell_spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,6 +62,8 @@ class Model(BaseModel, metaclass=Calls):
 
     #: other names of fields
     aliases: ClassVar[Mapping[str, str]] = {}
+    #: what older files say besides
+    older: ClassVar[Older] = Older()
     #: values that a file must give, and a call need not
     absent: ClassVar[Mapping[str, Any]] = {}
 
@@ -105,7 +108,9 @@ class Model(BaseModel, metaclass=Calls):
     def _tidied(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
         if not isinstance(data, dict):
             return handler(data)
-        tidy = cls.rewritten({cls.aliases.get(key, key): data[key] for key in data if _counts(key)})
+        named = {cls.aliases.get(key, key): data[key] for key in data if _counts(key)}
+        tell_spent(named, cls.older, cls.label())
+        tidy = cls.rewritten(of_today(named, cls.older)[0])
         faults = [fault(what, where) for where, what in (*cls._twice(data), *cls.faults(tidy))]
         if not faults:
             return handler(tidy)

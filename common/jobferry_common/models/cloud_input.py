@@ -31,6 +31,8 @@ _OURS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("job_group_id",), "grouped"),
     }
 )
+#: older files leave room for it
+_NOTHING: Final[tuple[object, ...]] = (None, "", [])
 _RESCHEDULE: Final = ("max_reschedule_times", "maxRescheduleTimes", "rerun")
 _VERSIONS: Final = ("api_version", "lebesgue_version")
 #: read by jobferry itself, and not by the platform
@@ -51,7 +53,7 @@ _MACHINE: Final = re.compile(r"c(\d+)_m(\d+)_(?:cpu|(\d+) ?\* ?\S.*)\Z")
 def faults_of(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Find keys that jobferry cannot hand over: pairs of key and what is wrong."""
     for key, value in data.items():
-        if key in _OURS:
+        if key in _OURS and value not in _NOTHING:
             yield key, f"is refused here: it follows from {_OURS[key]}"
         elif key in _RESCHEDULE and value:
             yield (
@@ -82,7 +84,7 @@ def machine_size(machine: str) -> tuple[int, int, int] | None:
 
 
 def _void(key: str) -> bool:
-    return key.startswith("_") or key in _RESCHEDULE
+    return key.startswith("_") or key in _RESCHEDULE or key in _OURS
 
 
 def _camel(key: str) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from jobferry_common.models.older import Older
+
     Location = tuple[int | str, ...]
 
 _OWN: Final = "jobferry"
@@ -162,10 +164,13 @@ def _description(location: Location, model: type[BaseModel], data: Any) -> str: 
 
 
 def _unknown(location: Location, model: type[BaseModel], data: Any) -> str:  # noqa: ANN401
+    owner = _model_at(location[:-1], model, data)
+    older: Older | None = getattr(owner, "older", None)
+    if older and location[-1] in older.refused:
+        return f"is refused: {older.refused[str(location[-1])]}"
     near = _near(location, model, data)
     if near:
         return f"is no known key; did you mean {near[0]!r}?"
-    owner = _model_at(location[:-1], model, data)
     names = ", ".join(owner.model_fields) if owner else ""
     return f"is no known key; expected {f'one of {names}' if names else 'no key at all'}"
 

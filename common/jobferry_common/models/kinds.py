@@ -1,7 +1,7 @@
 """Batch types and contexts: their names, their aliases, and which of them go together.
 
->>> batch_type("slurm"), context_type("localcontext"), batch_type("DpCloudServer")
-('Slurm', 'Local', 'Bohrium')
+>>> batch_type("slurm"), context_type("lazy_local"), batch_type("DpCloudServer")
+('Slurm', 'LazyLocal', 'Bohrium')
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def misfit(batch: str, context: str) -> str:
 
 
 def _find(text: str, key: str, names: tuple[str, ...], what: str) -> str:
-    known = {name.lower(): name for name in names} | {
+    key = key.replace("_", "")
+    known = {name.lower().replace("_", ""): name for name in names} | {
         alias: name for alias, name in _OTHER_NAMES.items() if name in names
     }
     if key in known:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr, StrictBool
 
+from jobferry_common.models.older import Older
 from jobferry_common.models.resources import MachineBeside, Resources, holds_both
 from jobferry_common.models.target import Target, missing_remote_root, with_retries
 from jobferry_common.models.values import Count
@@ -23,6 +24,9 @@ class Machine(Target):
     """A target as a user describes it."""
 
     absent: ClassVar[Mapping[str, Any]] = {"local_root": None}
+    older: ClassVar[Older] = Older(
+        moved={name: ("remote_profile", name) for name in ("hostname", "username", "port")}
+    )
 
     clean_asynchronously: StrictBool = False  #: DPDispatcher's; files are always cleaned aside
     retry_count: Count = 3  #: a job that fails is tried this many times more

@@ -24,6 +24,7 @@ from pydantic import (
 from jobferry_common import secrets
 from jobferry_common.models import cloud_input
 from jobferry_common.models.base import Model
+from jobferry_common.models.older import Older
 from jobferry_common.models.values import Count, Positive, Text
 
 if TYPE_CHECKING:
@@ -77,6 +78,14 @@ class LocalProfile(RemoteProfile):
 
 class SshProfile(RemoteProfile):
     """Of SSH. What is left out is as ~/.ssh/config has it, else as OpenSSH would have it."""
+
+    older: ClassVar[Older] = Older(
+        quoted=frozenset({"port"}),
+        refused=dict.fromkeys(
+            ("jump_hostname", "jump_username", "jump_port", "jump_key_filename"),
+            "no release of DPDispatcher knows it; expected proxy_command, or ProxyJump in ~/.ssh/config",
+        ),
+    )
 
     hostname: Text = Field(description="the name or address of the login node, or its alias")
     username: Text | None = None  #: of the login
@@ -136,6 +145,9 @@ class BohriumProfile(CloudProfile):
     """Of Bohrium."""
 
     aliases: ClassVar[Mapping[str, str]] = {"project_id": "program_id"}
+    older: ClassVar[Older] = Older(
+        refused={"username": "DPDispatcher takes it no more either; expected email, or phone"}
+    )
 
     #: of the account; BOHR_TICKET in the worker's environment comes first
     email: Text | None = None
@@ -165,6 +177,8 @@ class BohriumProfile(CloudProfile):
 
 class OpenApiProfile(CloudProfile):
     """Of OpenAPI. Key, project and app key may stand in the worker's environment instead (BOHRIUM_ACCESS_KEY, …)."""
+
+    older: ClassVar[Older] = Older(spent=frozenset({"command"}))
 
     access_key: Secret | None = None  #: of the account
     project_id: StrictInt | None = None  #: the number of the project

@@ -8,7 +8,7 @@ Fields and defaults are those of DPDispatcher, and some that it lacks.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import (
     ConfigDict,
@@ -24,6 +24,7 @@ from pydantic import (
 from jobferry_common.models.amounts import Duration, Memory
 from jobferry_common.models.base import Model
 from jobferry_common.models.kinds import batch_type
+from jobferry_common.models.older import Older, of_today
 from jobferry_common.models.values import (
     Count,
     Environment,
@@ -74,6 +75,19 @@ class TemplateKwargs(Kwargs):
 
 class Resources(Model):
     """The resources of each job."""
+
+    older: ClassVar[Older] = Older(
+        moved={
+            "if_cuda_multi_devices": ("strategy", "if_cuda_multi_devices"),
+            **{name: ("kwargs", name) for name in (*Kwargs.model_fields, *Kwargs.aliases)},
+        },
+        spent=frozenset({"allow_failure", "ratio_failue", "with_mpi", "cluster"}),
+        quoted=frozenset({"number_node", "cpu_per_node", "gpu_per_node", "group_size"}),
+        refused={
+            "slurm_sbatch_dict": "no release of DPDispatcher knows it; expected memory_per_node, cpus_per_task, "
+            "time_limit, or lines of custom_flags",
+        },
+    )
 
     number_node: Positive = 1  #: nodes of a job
     cpu_per_node: Positive = 1  #: cores on each node
@@ -161,7 +175,8 @@ class Resources(Model):
     def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Return the resources of an object that holds a machine too."""
         inner = data.get("resources")
-        data = _without_comments(inner) if isinstance(inner, dict) else data
+        if isinstance(inner, dict) and data.keys() <= _BESIDE:
+            data = of_today(_without_comments(inner), cls.older)[0]
         cores = _product(data)
         return data if cores is None or "cpu_per_node" in data else {**data, "cpu_per_node": cores}
 
@@ -206,7 +221,12 @@ class MachineBeside(Model):
     aliases: ClassVar[Mapping[str, str]] = {"batch": "machine"}
 
     machine: Any = None
+    command: Any = None  #: DP-GEN's, for tasks that it makes itself
     resources: Resources
+
+
+#: what stands in a file with resources and a machine
+_BESIDE: Final = frozenset({"resources", "machine", "batch", "command"})
 
 
 def holds_both(data: object) -> bool:

@@ -5,15 +5,20 @@ Task(command="cat in > out", task_work_path="dir1", forward_files=["in"], backwa
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from jobferry_common.document import task_key
 from jobferry_common.models.base import Model
+from jobferry_common.models.older import Older
 from jobferry_common.models.values import Command, LogPath, Name, RelativePath, RelativePaths
 
 
 class Task(Model):
     """One command; paths are relative to `task_work_path`, which is relative to the work base."""
+
+    older: ClassVar[Older] = Older(spent=frozenset({"task_need_resources"}))
 
     command: Command = Field(description="a shell command")
     task_work_path: RelativePath = Field(description="a directory below the work base")

@@ -87,10 +87,10 @@ def test_a_misspelt_key_is_told_once_with_what_was_meant() -> None:
 
 def test_every_wrong_type_is_told_with_what_was_expected() -> None:
     found = problems(
-        number_node="1", cpu_per_node=True, module_purge=1, queue_name=5, custom_flags="x"
+        number_node="one", cpu_per_node=True, module_purge=1, queue_name=5, custom_flags="x"
     )
     assert found == [
-        "number_node: expected a whole number, got '1'",
+        "number_node: expected a whole number, got 'one'",
         "cpu_per_node: expected a whole number, got true",
         "queue_name: expected text, got 5",
         "custom_flags: expected a list, got 'x'",
