@@ -94,8 +94,8 @@ class Conflict(UserError):  # noqa: N818
     """Another run owns the directory, or the submission belongs to somebody else."""
 
 
-class WorkFailed(JobferryError):  # noqa: N818
-    """The work of a run failed or was cancelled."""
+class WorkFailed(JobferryError, RuntimeError):  # noqa: N818
+    """The work of a run failed or was cancelled. DPDispatcher raises a RuntimeError; so it is one."""
 
 
 class IllegalTransition(JobferryError):  # noqa: N818

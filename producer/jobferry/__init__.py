@@ -20,9 +20,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobferry.about import info
     from jobferry.client import Client, connect
     from jobferry.handle import Handle
-    from jobferry.jobs import Job, JobStatus
+    from jobferry.jobs import Job
     from jobferry.results import Failure, Result
     from jobferry.submission import Submission
     from jobferry.submit import submit_many
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
         UnknownId,
         WorkFailed,
     )
+    from jobferry_common.job_status import JobStatus
     from jobferry_common.models.failures import OnFailure, Rule
     from jobferry_common.models.machine import Machine
     from jobferry_common.models.resources import Resources
     from jobferry_common.models.task import Task
+
+    __version__: str
 
 __all__ = [
     "AmbiguousId",
@@ -60,7 +64,9 @@ __all__ = [
     "Task",
     "UnknownId",
     "WorkFailed",
+    "__version__",
     "connect",
+    "info",
     "submit_many",
 ]
 
@@ -74,7 +80,7 @@ _HOME = {
     "Failure": "jobferry.results",
     "Handle": "jobferry.handle",
     "Job": "jobferry.jobs",
-    "JobStatus": "jobferry.jobs",
+    "JobStatus": "jobferry_common.job_status",
     "JobferryError": _ERRORS,
     "Machine": "jobferry_common.models.machine",
     "OnFailure": "jobferry_common.models.failures",
@@ -86,12 +92,15 @@ _HOME = {
     "UnknownId": _ERRORS,
     "WorkFailed": _ERRORS,
     "connect": "jobferry.client",
+    "info": "jobferry.about",
     "submit_many": "jobferry.submit",
 }
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     """Load a public name when it is first used."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("jobferry")
     if name not in _HOME:
         msg = f"module 'jobferry' has no attribute {name!r}"
         raise AttributeError(msg)

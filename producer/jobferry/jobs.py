@@ -8,52 +8,25 @@ Nothing here is needed to run work. A run's jobs are in the ledger, which `Handl
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field, replace
-from enum import IntEnum
-from types import MappingProxyType
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from jobferry_common.document import group_size, in_job_order, task_key
 from jobferry_common.errors import BadInput, Problem
+from jobferry_common.job_status import JobStatus
+from jobferry_common.models.lacking import lacking
 from jobferry_common.models.resources import Resources
 from jobferry_common.models.task import Task
-from jobferry_common.states import JobState, RunState
+from jobferry_common.states import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobferry.handle import Handle
-    from jobferry_common.ledger.records import JobRecord
     from jobferry_common.models.submission import Submission as Model
 
 #: what a job's plain values hold beside its tasks and resources, unless they are static
-_RUNTIME: Final = ("job_state", "job_id", "fail_count")
-
-
-class JobStatus(IntEnum):
-    """Where a job is, in DPDispatcher's words and numbers."""
-
-    unsubmitted = 1  #: not handed to a scheduler so far
-    waiting = 2  #: in its queue
-    running = 3
-    terminated = 4  #: failed for good, or cancelled
-    finished = 5
-    completing = 6  #: over; what becomes of it is being settled
-    unknown = 100  #: the ledger does not know it
-
-
-_STATUS: Final[Mapping[JobState, JobStatus]] = MappingProxyType(
-    {
-        JobState.PENDING: JobStatus.unsubmitted,
-        JobState.SUBMITTING: JobStatus.unsubmitted,
-        JobState.QUEUED: JobStatus.waiting,
-        JobState.RUNNING: JobStatus.running,
-        JobState.EXITED: JobStatus.completing,
-        JobState.FINISHED: JobStatus.finished,
-        JobState.FAILED: JobStatus.terminated,
-        JobState.CANCELLED: JobStatus.terminated,
-    }
-)
+_RUNTIME: Final = ("job_state", "job_id", "fail_count", "failure_reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +38,7 @@ class Job:
     job_state: JobStatus = JobStatus.unsubmitted
     job_id: str = ""  #: the scheduler's
     fail_count: int = 0  #: attempts that failed before the present one
+    failure_reason: str | None = None  #: of one that failed for good
     machine: InitVar[object] = None  #: DPDispatcher's; a job here belongs to the submission's
 
     def __post_init__(self, machine: object) -> None:
@@ -75,7 +49,7 @@ class Job:
     @property
     def job_hash(self) -> str:
         """The hash of what the job says: tasks in their order, and resources."""
-        return task_key("", [task.task_hash for task in self.job_task_list], self._resources())
+        return self._hash(self.resources.serialize())
 
     def get_hash(self) -> str:
         """Return `job_hash`."""
@@ -83,17 +57,27 @@ class Job:
 
     def serialize(self, if_static: bool = False) -> dict[str, dict[str, Any]]:
         """Return plain values under the job's hash; with `if_static` without its state."""
-        plain: dict[str, Any] = {
+        return self.plain(self.resources.serialize(), if_static=if_static)
+
+    def plain(
+        self, resources: dict[str, Any], *, if_static: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Do what `serialize` does with resources that are plain already: thousands of jobs share them."""
+        found: dict[str, Any] = {
             "job_task_list": [task.serialize() for task in self.job_task_list],
-            "resources": self._resources(),
+            "resources": resources,
         }
         if not if_static:
-            plain |= {
+            found |= {
                 "job_state": int(self.job_state),
                 "job_id": self.job_id,
                 "fail_count": self.fail_count,
+                "failure_reason": self.failure_reason,
             }
-        return {self.job_hash: plain}
+        return {self._hash(resources): found}
+
+    def _hash(self, resources: dict[str, Any]) -> str:
+        return task_key("", [task.task_hash for task in self.job_task_list], resources)
 
     @classmethod
     def deserialize(cls, job_dict: Mapping[str, Mapping[str, Any]], machine: object = None) -> Self:
@@ -117,8 +101,11 @@ class Job:
             **state,
         )
 
-    def _resources(self) -> dict[str, Any]:
-        return self.resources.serialize()
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):  # noqa: ANN001, ANN204
+            """Say what to use in place of a name of DPDispatcher's."""
+            raise AttributeError(lacking("Job", name))
 
 
 def grouped(model: Model) -> list[Job]:
@@ -134,20 +121,13 @@ def grouped(model: Model) -> list[Job]:
     ]
 
 
-def looked_at(jobs: Sequence[Job], handle: Handle) -> list[Job]:
-    """Return the jobs with the states that the ledger has for them now."""
-    record = handle.status()
-    known = dict(handle.client.ledger.jobs(record.id, count=max(record.jobs, 1)))
-    return [_as_known(job, known.get(number)) for number, job in enumerate(jobs)]
-
-
-def _as_known(job: Job, record: JobRecord | None) -> Job:
-    if record is None:
-        return replace(job, job_state=JobStatus.unknown)
-    failed = record.attempt - 1 + (record.state is JobState.FAILED)
-    return replace(
-        job, job_state=_STATUS[record.state], job_id=record.id, fail_count=max(failed, 0)
-    )
+def written(jobs: Sequence[Job]) -> list[dict[str, dict[str, Any]]]:
+    """Return the plain values of many jobs."""
+    plain: dict[int, dict[str, Any]] = {}
+    for job in jobs:
+        if id(job.resources) not in plain:
+            plain[id(job.resources)] = job.resources.serialize()
+    return [job.plain(plain[id(job.resources)]) for job in jobs]
 
 
 class WithJobs:
@@ -165,9 +145,31 @@ class WithJobs:
         self.belonging_jobs = grouped(self._described())
 
     def update_submission_state(self) -> None:
-        """Look up how far each job is, and put it into `belonging_jobs`."""
-        jobs = self.belonging_jobs or grouped(self._described())
-        self.belonging_jobs = jobs if self.handle is None else looked_at(jobs, self.handle)
+        """Look up how far each job and task is: for `belonging_jobs`, and for `task_state` of the tasks."""
+        if self.handle is None:
+            self.belonging_jobs = self.belonging_jobs or grouped(self._described())
+            return
+        from jobferry.looking import looked_at
+
+        self.belonging_jobs = looked_at(grouped(self._described()), self.handle)
+
+    def failed_jobs(self) -> list[Job]:
+        """Look, and return the jobs that failed for good."""
+        self.update_submission_state()
+        return [job for job in self.belonging_jobs if job.job_state is JobStatus.failed]
+
+    def raise_for_failed_jobs(self, *, continue_on_failure: bool = True) -> None:
+        """Look, and raise `WorkFailed` with a table of what failed, if a job did and the run did not finish.
+
+        Args:
+            continue_on_failure: DPDispatcher's; the words are the same here.
+        """
+        del continue_on_failure
+        if self.handle is None or not self.failed_jobs():
+            return
+        from jobferry.results import check
+
+        check(self.handle.outcome(self.handle.status()))
 
     def check_all_finished(self) -> bool:
         """Tell whether the run finished: every job, or as many as `ratio_unfinished` wants."""

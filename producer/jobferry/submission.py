@@ -11,23 +11,24 @@ It holds the words of the user and nothing else. `model()` checks them all at on
 from __future__ import annotations
 
 import json
-import logging
 import os
-import posixpath
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from jobferry.jobs import Job, WithJobs
+from jobferry.jobs import Job, WithJobs, written
 from jobferry.prepare import prepare
-from jobferry_common.errors import BadInput
+from jobferry.targets import elsewhere
+from jobferry_common.errors import BadInput, WorkFailed
 from jobferry_common.models import reading
 from jobferry_common.models.doubled import like
+from jobferry_common.models.lacking import lacking
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.placement import FAIR
 from jobferry_common.models.resources import Resources
 from jobferry_common.models.submission import Submission as Model
 from jobferry_common.models.submission import clean_policy
+from jobferry_common.models.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from jobferry_common.models.cluster import ClusterProfile, Keep
     from jobferry_common.models.failures import OnFailure
     from jobferry_common.models.placement import Clusters, Placement
-    from jobferry_common.models.task import Task
 
-_log = logging.getLogger(__name__)
+#: programs of DPDispatcher import from its module of this name
+__all__ = ["Job", "Machine", "Resources", "Submission", "Task"]
 
 #: stands for the target while none is bound
 _UNBOUND = "unbound"
@@ -138,7 +139,7 @@ class Submission(WithJobs):
         """
         label, data = reading.read_file(path, allow_ref=allow_ref)
         if cluster is not None and isinstance(data, dict):
-            data = like(data, _elsewhere(data, cluster))
+            data = like(data, elsewhere(data, cluster))
         submission = cls.of(Model.load_from_dict(data, where=label))
         submission._file = label  # noqa: SLF001 - our own class
         return submission
@@ -167,9 +168,13 @@ class Submission(WithJobs):
     def deserialize(cls, submission_dict: Mapping[str, Any], machine: Target = None) -> Self:
         """Take what `serialize` gave, with another machine if one is given; raises `BadInput` with every fault."""
         if machine is None:
-            return cls.load_from_dict(submission_dict)
-        rest = {key: value for key, value in submission_dict.items() if key not in _TARGETS}
-        return cls.load_from_dict({**rest, "cluster": _UNBOUND}).bind_machine(machine)
+            found = cls.load_from_dict(submission_dict)
+        else:
+            rest = {key: value for key, value in submission_dict.items() if key not in _TARGETS}
+            found = cls.load_from_dict({**rest, "cluster": _UNBOUND}).bind_machine(machine)
+        jobs = submission_dict.get("belonging_jobs") or ()
+        found.belonging_jobs = [Job.deserialize(job) for job in jobs]
+        return found
 
     def register_task(self, task: Task) -> None:
         """Add a task."""
@@ -221,15 +226,35 @@ class Submission(WithJobs):
         return self.serialize()[key]
 
     def serialize(self, if_static: bool = False) -> dict[str, Any]:
-        """Return plain values that `load_from_dict` takes; secrets are left out.
+        """Return plain values that `deserialize` takes; secrets are left out, a target may be missing.
 
         Args:
-            if_static: True leaves out the run's id, which stands under "_run" once it was submitted.
+            if_static: True leaves out "belonging_jobs", and the run's id, which stands under "_run" once it was
+                submitted.
         """
-        plain = self.model().serialize()
-        if not if_static and self.handle is not None:
+        plain = self._described().serialize()
+        if plain["cluster"] == _UNBOUND:
+            plain["cluster"] = None
+        if if_static:
+            return plain
+        plain["belonging_jobs"] = written(self.belonging_jobs)
+        if self.handle is not None:
             plain["_run"] = self.handle.id
         return plain
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether another submission says the same; how far their runs are does not count."""
+        if not isinstance(other, Submission):
+            return NotImplemented
+        return self.serialize(if_static=True) == other.serialize(if_static=True)
+
+    __hash__ = None  # type: ignore[assignment] # what can be changed is no key
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):  # noqa: ANN001, ANN204
+            """Say what to use in place of a name of DPDispatcher's."""
+            raise AttributeError(lacking("Submission", name))
 
     def prepare(
         self,
@@ -259,6 +284,12 @@ class Submission(WithJobs):
             return prepare(model, clean=clean, clusters=clusters, keep=given)
         except BadInput as error:
             raise error.within(self._file) from None
+
+    @property
+    def local_root(self) -> str | None:
+        """The machine's local_root as an absolute path; None without a machine."""
+        machine = self._described().machine
+        return None if machine is None else os.path.realpath(machine.local_root or ".")
 
     @property
     def submission_hash(self) -> str:
@@ -334,8 +365,18 @@ class Submission(WithJobs):
         with working("checking files and handing over"):
             handle = self.submit()
         if not exit_on_submit:
-            _wait(handle)
+            self._wait(handle)
+        self.update_submission_state()
         return self.serialize()
+
+    def _wait(self, handle: Handle) -> None:
+        from jobferry.waiting import wait_checked
+
+        try:
+            wait_checked(handle)
+        except WorkFailed:
+            self.update_submission_state()  # for who catches it and looks at the jobs
+            raise
 
     async def async_run_submission(self, **arguments: Any) -> dict[str, Any]:
         """Do what `run_submission` does, beside other coroutines."""
@@ -349,35 +390,3 @@ class Submission(WithJobs):
 
         for name, text in preview(self.prepare(), load_settings()).files.items():
             sys.stdout.write(f"==> {name} <==\n{text}\n")
-
-
-def coming_back(run: str) -> str:
-    """Return how to go on with a run that was left."""
-    return f"run {run} goes on; come back with: jobferry watch {run}, end it with: jobferry cancel {run}"
-
-
-def _wait(handle: Handle) -> None:
-    from jobferry.results import check
-    from jobferry.waiting import wait_shown
-
-    try:
-        record = wait_shown(handle)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\njobferry: {coming_back(handle.id)}\n")
-        raise
-    result = handle.outcome(record)
-    check(result)
-    if result.lack:
-        _log.warning("run %s: %s", handle.id, result.lack, extra={"action": "lacking"})
-
-
-def _elsewhere(data: Mapping[str, Any], cluster: Clusters) -> dict[str, Any]:
-    """Return a submission's plain values with another target; files stay where they are."""
-    machine = data.get("machine") or data.get("batch")
-    dropped = ("machine", "batch", "placement")
-    rest = {key: value for key, value in data.items() if key not in dropped}
-    root = machine.get("local_root") if isinstance(machine, dict) else None
-    base = rest.get("work_base")
-    if isinstance(root, str) and isinstance(base, str):
-        rest["work_base"] = posixpath.join(root, base)
-    return {**rest, "cluster": cluster}

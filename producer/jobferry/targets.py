@@ -8,9 +8,10 @@ what the user wrote, so it does not change when a cluster comes or goes.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobferry_common.errors import BadInput, Problem, UnknownId
 from jobferry_common.messages import is_inline
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from jobferry_common.document import Document, Header
+    from jobferry_common.models.placement import Clusters
 
     #: cluster → its tags
     Tags = Mapping[str, Collection[str]]
@@ -74,3 +76,15 @@ def unknown_cluster(name: str, known: Iterable[str]) -> str:
         return f"no cluster {name!r}; did you mean {' or '.join(map(repr, near))}?"
     listed = f"known are {', '.join(names)}" if names else "none is set here, none was ever served"
     return f"no cluster {name!r}; {listed}"
+
+
+def elsewhere(data: Mapping[str, Any], cluster: Clusters) -> dict[str, Any]:
+    """Return a submission's plain values with another target; files stay where they are."""
+    machine = data.get("machine") or data.get("batch")
+    dropped = ("machine", "batch", "placement")
+    rest = {key: value for key, value in data.items() if key not in dropped}
+    root = machine.get("local_root") if isinstance(machine, dict) else None
+    base = rest.get("work_base")
+    if isinstance(root, str) and isinstance(base, str):
+        rest["work_base"] = posixpath.join(root, base)
+    return {**rest, "cluster": cluster}

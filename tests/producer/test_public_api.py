@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -29,7 +30,9 @@ NAMES = [
     "Task",
     "UnknownId",
     "WorkFailed",
+    "__version__",
     "connect",
+    "info",
     "submit_many",
 ]
 
@@ -42,6 +45,16 @@ def test_the_public_names_are_these() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert getattr(jobferry, name).__doc__
+
+
+def test_it_says_which_version_it_is_and_what_it_stands_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert jobferry.__version__ == version("jobferry")
+    jobferry.info()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"jobferry {jobferry.__version__} in ")
+    assert f"pydantic {version('pydantic')}" in told
 
 
 def test_other_names_are_not_there() -> None:

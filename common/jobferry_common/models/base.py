@@ -24,6 +24,7 @@ from jobferry_common.models import reading
 from jobferry_common.models.calls import also, by_name, plain
 from jobferry_common.models.doubled import doubled
 from jobferry_common.models.faults import fault, place_of, problems_of, together
+from jobferry_common.models.lacking import lacking
 from jobferry_common.models.older import Older, of_today, tell_spent
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ else:
                 return super().__call__(**given)
             except ValidationError as error:
                 raise BadInput(problems_of(error, cls, given, cls.label())) from None
+
+        def __getattr__(cls, name):  # noqa: ANN001, ANN204
+            """Say what to use in place of a name of DPDispatcher's."""
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                raise AttributeError(lacking(cls.__name__, name)) from None
 
 
 #: with this an editor finds the schema of a file
@@ -192,6 +200,15 @@ class Model(BaseModel, metaclass=Calls):
             return True
 
         return Argument(cls.label(), dict, extra_check=fits)
+
+    if not TYPE_CHECKING:  # else every misspelt name would be an attribute
+
+        def __getattr__(self, name):  # noqa: ANN001, ANN204
+            """Say what to use in place of a name of DPDispatcher's."""
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                raise AttributeError(lacking(type(self).__name__, name)) from None
 
     def serialize(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; secrets are left out."""

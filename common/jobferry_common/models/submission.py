@@ -7,6 +7,7 @@ The target is a `machine`, or a `cluster` that a worker serves, by its name: one
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, StrictBool, StrictStr, field_validator
@@ -15,6 +16,7 @@ from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models.base import Model
 from jobferry_common.models.failures import OnFailure, unfit
 from jobferry_common.models.machine import Machine
+from jobferry_common.models.older import Older
 from jobferry_common.models.placement import ANY, FAIR, Clusters, Placement, Priority, names_of
 from jobferry_common.models.resources import Resources
 from jobferry_common.models.task import Task
@@ -40,6 +42,11 @@ class Submission(Model):
     """A set of tasks, complete: it can be prepared and handed over."""
 
     aliases: ClassVar[Mapping[str, str]] = {"batch": "machine"}
+    older: ClassVar[Older] = Older(
+        refused=dict.fromkeys(
+            WRITTEN_DOWN, "it holds other tasks than task_list, or no jobs; expected one of the two"
+        )
+    )
 
     work_base: Text = Field(description="the directory of the tasks, below local_root")
     machine: Machine | None = None  #: where it runs; else `cluster` says so
@@ -70,15 +77,16 @@ class Submission(Model):
     @classmethod
     def rewritten(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Return a submission whose tasks stood in its jobs, as DPDispatcher writes one down, with a list of tasks."""
-        if "task_list" in data or not _holds_jobs(data.get("belonging_jobs", [])):
+        if data.keys().isdisjoint(WRITTEN_DOWN) or not _holds_jobs(data.get("belonging_jobs", [])):
             return data
         jobs = [job for one in data.get("belonging_jobs", ()) for job in one.values()]
         tasks = [task for job in jobs for task in job["job_task_list"]]
         tasks = tasks or data.get("belonging_tasks", [])
-        if not tasks:
+        listed = data.get("task_list", tasks)
+        if not listed or (tasks and not _are_same(tasks, listed)):
             return data
         rest = {key: value for key, value in data.items() if key not in WRITTEN_DOWN}
-        return {**rest, "task_list": tasks}
+        return {**rest, "task_list": listed}
 
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -105,6 +113,19 @@ def _holds_jobs(jobs: object) -> bool:
         for one in jobs
         for job in (one.values() if isinstance(one, dict) else [None])
     )
+
+
+def _are_same(tasks: Sequence[object], listed: object) -> bool:
+    """Tell whether jobs hold the tasks of the list, in their own order."""
+    if tasks is listed:
+        return True
+    if not isinstance(listed, list) or len(listed) != len(tasks):
+        return False
+    return sorted(map(_plain, tasks)) == sorted(map(_plain, listed))
+
+
+def _plain(task: object) -> str:
+    return json.dumps(task.serialize() if isinstance(task, Task) else task, sort_keys=True)
 
 
 def _lonely(data: Mapping[str, Any], name: str) -> Iterator[Fault]:

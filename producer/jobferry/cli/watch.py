@@ -29,8 +29,7 @@ def watch(run: RunArgument, *, json: Json = False) -> None:
 
 def follow(handle: Handle, *, json: bool) -> None:
     """Show the progress of a run, then what came of it; leave with 1 unless it finished and all came back."""
-    from jobferry.submission import coming_back
-    from jobferry.waiting import wait_shown
+    from jobferry.waiting import coming_back, wait_shown
 
     try:
         record = wait_shown(handle)
