@@ -94,3 +94,19 @@ def test_a_newer_ledger_is_refused_by_every_side(fleet: Fleet, tmp_path: Path) -
     redis.set("jobferry:version", VERSION)
     later = Work(tmp_path, [COPY], name="later")
     assert fleet.submit(later.submission(cluster="here")).result(PATIENCE).ok
+
+
+def test_a_document_that_nobody_can_read_keeps_no_other_run_from_its_results(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    broken = Work(tmp_path, ["exit 1"], name="broken").submission(cluster="here", clean=False)
+    run = fleet.submit(broken).id
+    wait_until(lambda: fleet.ledger().run(run).state.is_final, "it failed", limit=PATIENCE)
+    redis = fleet.broker.client()
+    redis.hset(f"jobferry:run:{run}:pages", "header", b"no header")
+    redis.sadd("jobferry:collect:here", run)
+    result = fleet.submit(Work(tmp_path, [COPY]).submission(cluster="here")).result(PATIENCE)
+    assert result.ok
+    assert fleet.ledger().run(run).state.is_final
+    wait_until(lambda: set_aside(fleet), "the run is set aside", limit=PATIENCE)
+    assert [one.id for one in fleet.ledger().aside()] == [run]

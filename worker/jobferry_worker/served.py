@@ -23,6 +23,7 @@ from jobferry_worker.cluster import open_cluster
 from jobferry_worker.pacing import Pacing
 from jobferry_worker.poison import Poisonous, watched
 from jobferry_worker.reconcile.advance import advance
+from jobferry_worker.reconcile.passes import CORRUPT
 from jobferry_worker.turns import Turn
 from jobferry_worker.watch import Rhythm, Watch
 
@@ -204,7 +205,10 @@ class Served:
 
     def _small(self, task: str, run: RunId) -> bool:
         ledger = self._service.ledger
-        header = ledger.header(run)
+        try:
+            header = ledger.header(run)
+        except CORRUPT:  # no other run waits for it: the move that is asked for fails, and blames it
+            return False
         if not header.is_shared:
             return header.tasks <= SMALL_TASKS
         # what clusters share comes and goes in small pieces
