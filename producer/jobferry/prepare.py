@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobferry.inputs import Fault, Inputs, near_name
 from jobferry.real_paths import real
 from jobferry.rules import hindrances
-from jobferry.templates import unsaid
+from jobferry.templates import faults
 from jobferry_common.document import (
     Document,
     Header,
@@ -124,7 +124,7 @@ class _Work:
         self._problems += (
             refusals(self._target.batch_type, resources)
             if template is None
-            else unsaid(template, resources)
+            else faults(template, resources)
         )
         self._problems += hindrances(
             self._submission.on_failure,
@@ -196,7 +196,7 @@ class _Work:
             return None
         path = os.path.join(self._directory, os.path.expanduser(name))  # noqa: PTH111, PTH118
         try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
                 return file.read()
         except FileNotFoundError:
             what = f"there is no file {path!r}{near_name(self._directory, name)}"

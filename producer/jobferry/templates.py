@@ -10,9 +10,10 @@ import re
 from string import Formatter
 from typing import TYPE_CHECKING, Final
 
-from jobferry_common.errors import Problem
+from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models.resources import Resources
 from jobferry_common.schedulers.asked import OPTIONAL
+from jobferry_common.scripts.render import custom_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,15 @@ def said(template: str) -> set[str]:
         }
     except ValueError:
         return set(Resources.model_fields)
+
+
+def faults(template: str, resources: Resources) -> Iterator[Problem]:
+    """Find all that is wrong with a template: a worker would find it, but later."""
+    try:
+        custom_header(template, resources)
+    except BadInput as error:
+        yield from error.problems
+    yield from unsaid(template, resources)
 
 
 def unsaid(template: str, resources: Resources) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from jobferry_common import globbing
 from jobferry_common.errors import BadInput
 from jobferry_common.models.cluster import ClusterProfile
 from jobferry_common.models.machine import Machine
-from jobferry_common.models.resources import Resources
+from jobferry_common.models.resources import Resources, Strategy
 from jobferry_common.models.submission import Submission
 from jobferry_common.models.task import Task
 from jobferry_common.scripts.render import custom_header
@@ -304,6 +304,15 @@ def test_what_a_template_of_the_header_leaves_out_is_not_dropped_in_silence(
     assert problem.startswith(f"resources.{field}: is not said by")
     (work / "header.sh").write_text(f"#SBATCH --x {{{field}}}\n")
     assert prepared(work, resources=resources).header.header_template
+
+
+def test_what_is_no_template_of_the_header_is_told_before_anything_is_handed_over(
+    work: Path,
+) -> None:
+    (work / "header.sh").write_text("#SBATCH -N {nodes}\n")
+    strategy = Strategy(customized_script_header_template_file="header.sh")
+    (problem,) = problems(work, resources=Resources(group_size=1, strategy=strategy))
+    assert "customized_script_header_template_file: KeyError('nodes')" in problem
 
 
 def test_a_template_of_the_header_says_words_of_its_own(work: Path) -> None:

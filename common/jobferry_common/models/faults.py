@@ -140,7 +140,7 @@ def _expectation(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        return f"expected {words} {context[key]:g}"
+        return f"expected {words} {context[key]:,.15g}"
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}"
     return detail["msg"][:1].lower() + detail["msg"][1:]

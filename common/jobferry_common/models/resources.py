@@ -28,6 +28,7 @@ from jobferry_common.models.older import Older, of_today
 from jobferry_common.models.values import (
     Count,
     Environment,
+    Line,
     Positive,
     Seconds,
     Share,
@@ -55,15 +56,15 @@ class Kwargs(Model):
 
     aliases: ClassVar[Mapping[str, str]] = {"sge_pe_name": "pe_name"}
 
-    custom_gpu_line: Text | None = None  #: Slurm, LSF, JH_UniScheduler: replaces the GPU line
+    custom_gpu_line: Line | None = None  #: Slurm, LSF, JH_UniScheduler: replaces the GPU line
     slurm_job_size: Positive | None = None  #: SlurmJobArray: tasks of an element
-    pe_name: Text = "mpi"  #: SGE: parallel environment
-    job_name: Text | None = None  #: SGE
+    pe_name: Line = "mpi"  #: SGE: parallel environment
+    job_name: Line | None = None  #: SGE
     gpu_usage: StrictBool = False  #: LSF: ask for GPUs
     gpu_new_syntax: StrictBool = False  #: LSF: with -gpu
     gpu_exclusive: StrictBool = True  #: LSF: nobody else on them
-    yarn_path: Text | None = None  #: DistributedShell
-    img_name: Text | None = None  #: DistributedShell
+    yarn_path: Line | None = None  #: DistributedShell
+    img_name: Line | None = None  #: DistributedShell
     mem_limit: Positive | None = None  #: DistributedShell, in GB
 
 
@@ -92,7 +93,7 @@ class Resources(Model):
     number_node: Positive = 1  #: nodes of a job
     cpu_per_node: Positive = 1  #: cores on each node
     gpu_per_node: Count = 0  #: GPUs on each node
-    queue_name: Text = ""  #: "": the scheduler's default
+    queue_name: Line = ""  #: "": the scheduler's default
     group_size: Count = Field(description="the number of tasks in a job; 0: all in one")
     custom_flags: Texts = ()  #: more lines of the script's header
     strategy: Strategy = Strategy()  #: how tasks share a job, and when it counts as done
@@ -113,9 +114,9 @@ class Resources(Model):
     cpus_per_task: Positive | None = None  #: threads of a rank; OMP_NUM_THREADS, too
     memory_per_node: Memory | None = None  #: such as "16GB"
     time_limit: Duration | None = None  #: such as "12:00:00" or "2d"
-    account: Text | None = None  #: who pays: account or project
-    qos: Text | None = None  #: quality of service
-    constraint: Text | None = None  #: on nodes, in the scheduler's own words
+    account: Line | None = None  #: who pays: account or project
+    qos: Line | None = None  #: quality of service
+    constraint: Line | None = None  #: on nodes, in the scheduler's own words
     exclusive: StrictBool = False  #: nobody else on the nodes
     exclude_nodes: Texts = ()  #: names of nodes to which no job is to go
 

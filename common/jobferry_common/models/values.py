@@ -1,20 +1,27 @@
 """Types of fields: text, paths, patterns, values of environment variables.
 
-Numbers and truth values are strict: "4" is no number, 1 is not true.
+Numbers and truth values are strict: "4" is no number, 1 is not true. A number that nobody can mean is refused here, and
+not by whichever program meets it first: bash, for one, counts on from the smallest number there is.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictFloat, StrictInt, StrictStr
 
+from jobferry_common.models.faults import shown
 from jobferry_common.models.paths import inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+#: of whatever is counted: nodes, cores, tasks, tries, seconds
+_MOST: Final = 1_000_000_000
+#: they end a line, for bash or for whoever cuts a text into lines, or garble it where it is shown; a tab does neither
+_UNFIT: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 Scalar = str | int | float | bool
@@ -37,6 +44,13 @@ def _sound(text: str) -> str:
     except UnicodeEncodeError:
         msg = f"{text!r} is no valid UTF-8"
         raise ValueError(msg) from None
+    return text
+
+
+def _line(text: str) -> str:
+    if _UNFIT.search(_sound(text)):
+        msg = f"{text!r:.60} holds a line break, or another control character; expected one line"
+        raise ValueError(msg)
     return text
 
 
@@ -75,9 +89,10 @@ def _environment(value: Any) -> EnvValue:  # noqa: ANN401
 def _scalar(value: Any) -> Scalar:  # noqa: ANN401
     if isinstance(value, str):
         return _sound(value)
-    if isinstance(value, int | float):
+    # neither JSON nor bash knows NaN or infinity, which compare as false and as too large
+    if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
         return value
-    msg = f"expected text, a number or a list of them, got {value!r:.60}"
+    msg = f"expected text, a finite number or a list of them, got {shown(value)}"
     raise ValueError(msg)
 
 
@@ -89,6 +104,8 @@ def _variable(name: str) -> str:
 
 
 Text = Annotated[StrictStr, AfterValidator(_sound)]
+#: what becomes a line of a script's header, or a part of one
+Line = Annotated[StrictStr, AfterValidator(_line)]
 #: what a user calls something: one line without control characters
 Name = Annotated[StrictStr, AfterValidator(_name)]
 Command = Annotated[StrictStr, AfterValidator(_command)]
@@ -107,8 +124,8 @@ else:
         Annotated[StrictStr, AfterValidator(_variable)],
         Annotated[Any, PlainValidator(_environment)],
     ]
-Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
-Seconds = Annotated[StrictFloat, Field(ge=0)]
+Count = Annotated[StrictInt, Field(ge=0, le=_MOST)]
+Positive = Annotated[StrictInt, Field(ge=1, le=_MOST)]
+Seconds = Annotated[StrictFloat, Field(ge=0, le=_MOST)]
 #: less than all of it: nothing would be done at all
 Share = Annotated[StrictFloat, Field(ge=0, lt=1)]

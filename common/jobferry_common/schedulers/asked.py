@@ -29,8 +29,8 @@ OPTIONAL: Final = (
     "exclusive",
     "exclude_nodes",
 )
-#: what can stand in a header line without quotes
-_WORD: Final = re.compile(r"[^\s\"'\\#]+\Z")
+#: what can stand in a header line without quotes, and is no option of its own
+_WORD: Final = re.compile(r"(?!-)[^\s\"'\\#]+\Z")
 
 
 def refuse_others(

@@ -104,7 +104,7 @@ def cloud_header(name: str, resources: Resources) -> Iterator[str]:
     """
     refuse_others(resources, name, can=_CAN)
     if resources.queue_name:
-        word(resources, "queue_name", "name of a queue")
+        word(resources, "queue_name", f"name of a queue of {name}")
     yield f"{_MARK}nodes={resources.number_node}"
     yield f"{_MARK}cpus={resources.cpu_per_node}"
     if resources.gpu_per_node:

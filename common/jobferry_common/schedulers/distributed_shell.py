@@ -52,12 +52,12 @@ def distributed_shell_header(resources: Resources) -> Iterator[str]:
     if kwargs.yarn_path:
         yield _line("-jar", kwargs.yarn_path)
     if resources.queue_name:
-        yield _line("-queue", word(resources, "queue_name", "name of a queue"))
+        yield _line("-queue", word(resources, "queue_name", "name of a queue of YARN"))
     yield from _container(resources)
     if resources.says_threads:
         yield _line("-shell_env", f"OMP_NUM_THREADS={resources.threads_per_rank}")
     if resources.constraint is not None:
-        label = word(resources, "constraint", "expression of node labels")
+        label = word(resources, "constraint", "expression of node labels of YARN")
         yield _line("-node_label_expression", label)
     if kwargs.img_name:
         yield _line("-shell_env", "YARN_CONTAINER_RUNTIME_TYPE=docker")

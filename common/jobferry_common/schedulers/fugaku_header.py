@@ -43,14 +43,14 @@ def fugaku_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
     if resources.memory_per_node is not None:
         yield f'#PJM -L "node-mem={mebibytes(resources.memory_per_node)}Mi"'
     if resources.account is not None:
-        yield f"#PJM -g {word(resources, 'account', 'name of a group')}"
+        yield f"#PJM -g {word(resources, 'account', 'name of a group of PJM')}"
     if requeue:
         yield "#PJM --restart"
     yield from resources.custom_flags
 
 
 def _group(resources: Resources) -> str:
-    meaning = "name of a resource group"
+    meaning = "name of a resource group of PJM"
     text = word(resources, "queue_name", meaning)
     if "," in text:  # what follows would be a resource of its own
         raise BadInput([Problem("resources.queue_name", f"{text!r} is no {meaning}")])

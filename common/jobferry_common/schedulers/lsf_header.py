@@ -48,7 +48,7 @@ _BRACKETS: Final = re.compile(r"[\[\]]")
 def lsf_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
     """Return the lines; the custom_flags come last."""
     refuse_others(resources, "LSF", can=_CAN)
-    yield from _common("#BSUB", resources, "MB", _gpus(resources))
+    yield from _common("#BSUB", resources, "MB", _gpus(resources), "LSF")
     if requeue:
         yield "#BSUB -r"
     yield from resources.custom_flags
@@ -58,33 +58,37 @@ def jh_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
     """Return the lines; the custom_flags come last."""
     refuse_others(resources, "JH_UniScheduler", can=_CAN)
     number = resources.gpu_per_node
-    yield from _common("#JSUB", resources, "/host", f"-gpgpu {number}" if number else None)
+    yield from _common(
+        "#JSUB", resources, "/host", f"-gpgpu {number}" if number else None, "JH_UniScheduler"
+    )
     if requeue:
         yield "#JSUB -r"
     yield from resources.custom_flags
 
 
-def _common(mark: str, resources: Resources, unit: str, gpus: str | None) -> Iterator[str]:
+def _common(
+    mark: str, resources: Resources, unit: str, gpus: str | None, name: str
+) -> Iterator[str]:
     yield f"{mark} -n {resources.number_node * resources.cpu_per_node}"
-    yield f'{mark} -R "{" ".join(_requirements(resources, unit))}"'
+    yield f'{mark} -R "{" ".join(_requirements(resources, unit, name))}"'
     if resources.kwargs.custom_gpu_line:
         yield resources.kwargs.custom_gpu_line
     elif gpus:
         yield f"{mark} {gpus}"
     if resources.queue_name:
-        yield f"{mark} -q {word(resources, 'queue_name', 'name of a queue')}"
+        yield f"{mark} -q {word(resources, 'queue_name', f'name of a queue of {name}')}"
     if resources.time_limit is not None:
         yield f"{mark} -W {math.ceil(seconds(resources.time_limit) / 60)}"
     if resources.account is not None:
-        yield f"{mark} -P {word(resources, 'account', 'name of a project')}"
+        yield f"{mark} -P {word(resources, 'account', f'name of a project of {name}')}"
     if resources.exclusive:
         yield f"{mark} -x"
 
 
-def _requirements(resources: Resources, unit: str) -> Iterator[str]:
+def _requirements(resources: Resources, unit: str, name: str) -> Iterator[str]:
     """Return the sections of one -R: some descendants of LSF heed the last one only."""
     if resources.constraint is not None:
-        meaning = "requirement for select[…], such as 'skylake' or 'mg&&avx2'"
+        meaning = f"requirement for select[…] of {name}, such as 'skylake' or 'mg&&avx2'"
         text = word(resources, "constraint", meaning)
         if _BRACKETS.search(text):
             raise BadInput([Problem("resources.constraint", f"{text!r} is no {meaning}")])

@@ -42,7 +42,7 @@ def pbs_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
     yield f"#PBS -l select={':'.join(_chunk(resources))}"
     if resources.exclusive:
         yield "#PBS -l place=excl"
-    yield from _common(resources, requeue=requeue)
+    yield from _common(resources, "PBS", requeue=requeue)
 
 
 def _chunk(resources: Resources) -> Iterator[str]:
@@ -65,7 +65,7 @@ def torque_header(resources: Resources, *, requeue: bool) -> Iterator[str]:
         yield "#PBS -n"
     if resources.memory_per_node is not None:  # of the whole job
         yield f"#PBS -l mem={mebibytes(resources.memory_per_node) * resources.number_node}mb"
-    yield from _common(resources, requeue=requeue)
+    yield from _common(resources, "Torque", requeue=requeue)
 
 
 def _nodes(resources: Resources) -> Iterator[str]:
@@ -80,14 +80,14 @@ def _nodes(resources: Resources) -> Iterator[str]:
         yield resources.constraint
 
 
-def _common(resources: Resources, *, requeue: bool) -> Iterator[str]:
+def _common(resources: Resources, name: str, *, requeue: bool) -> Iterator[str]:
     if resources.kwargs.custom_gpu_line:
         yield resources.kwargs.custom_gpu_line
     if resources.time_limit is not None:
         yield f"#PBS -l walltime={resources.time_limit}"
     if resources.queue_name:
-        yield f"#PBS -q {word(resources, 'queue_name', 'name of a queue')}"
+        yield f"#PBS -q {word(resources, 'queue_name', f'name of a {name} queue')}"
     if resources.account is not None:
-        yield f"#PBS -A {word(resources, 'account', 'name of an account')}"
+        yield f"#PBS -A {word(resources, 'account', f'name of a {name} account')}"
     yield f"#PBS -r {'y' if requeue else 'n'}"
     yield from resources.custom_flags

@@ -67,7 +67,7 @@ def _optional(resources: Resources) -> Iterator[str]:
     if resources.account is not None:
         yield f"#$ -P {word(resources, 'account', 'name of an SGE project')}"
     if resources.constraint is not None:
-        meaning = "list of attributes, such as 'arch=lx-amd64' or 'infiniband,scratch=10G'"
+        meaning = "list of SGE attributes, such as 'arch=lx-amd64' or 'infiniband,scratch=10G'"
         yield f"#$ -l {word(resources, 'constraint', meaning)}"
     if resources.exclude_nodes:
         yield f"#$ -l h=!({'|'.join(resources.exclude_nodes)})"
@@ -86,6 +86,6 @@ def _gpus(resources: Resources) -> Iterator[str]:
 
 
 def _one_word(field: str, text: str) -> str:
-    if text.split() == [text] and not set(text) & set("\"'\\#/:@"):
+    if text.split() == [text] and text[0] != "-" and not set(text) & set("\"'\\#/:@"):
         return text
     raise BadInput([Problem(f"resources.{field}", f"{text!r} is no name that SGE takes")])

@@ -53,9 +53,9 @@ def _optional(resources: Resources) -> Iterator[str]:
     if resources.account is not None:
         yield f"#SBATCH --account {word(resources, 'account', 'name of a Slurm account')}"
     if resources.qos is not None:
-        yield f"#SBATCH --qos {word(resources, 'qos', 'name of a QOS')}"
+        yield f"#SBATCH --qos {word(resources, 'qos', 'name of a Slurm QOS')}"
     if resources.constraint is not None:
-        meaning = "list of node features, such as 'skylake' or 'a100|h100'"
+        meaning = "list of node features of Slurm, such as 'skylake' or 'a100|h100'"
         yield f"#SBATCH --constraint {word(resources, 'constraint', meaning)}"
     if resources.exclusive:
         yield "#SBATCH --exclusive"

@@ -110,10 +110,19 @@ def custom_header(template: str, resources: Resources) -> list[str]:
     fields = resources.model_dump(mode="json")
     try:
         text = template.format(**fields)
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        TypeError,
+        ValueError,
+    ) as error:
         what = f"{error!r}; expected a template for str.format with the fields {', '.join(fields)}"
         raise BadInput([Problem(_TEMPLATE, what)]) from error
-    return [*text.splitlines(), *resources.custom_flags]
+    # not `splitlines`: what bash takes for one line must not become two
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [*lines, *resources.custom_flags]
 
 
 def header_lines(header: Header, scheduler: Scheduler, *, requeue: bool = False) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from jobferry_common.document import canonical
 from jobferry_common.errors import BadInput
-from jobferry_common.models.resources import Resources
+from jobferry_common.models.resources import Kwargs, Resources
 
 
 def problems(**fields: Any) -> list[str]:
@@ -106,6 +106,9 @@ def test_every_wrong_type_is_told_with_what_was_expected() -> None:
         ("para_deg", 0, "at least 1"),
         ("group_size", -1, "at least 0"),
         ("wait_time", -0.5, "at least 0"),
+        ("number_node", 2 * 10**9, "at most 1,000,000,000"),
+        ("para_deg", 10**30, "at most 1,000,000,000"),
+        ("wait_time", 1e30, "at most 1,000,000,000"),
     ],
 )
 def test_numbers_have_bounds(field: str, value: float, expected: str) -> None:
@@ -124,9 +127,31 @@ def test_an_environment_variable_is_text_a_number_or_a_list_of_them() -> None:
     )
     assert resources.envs == {"A": "x", "B": 4, "C": 0.5, "D": ("1", 2), "_E": "kept"}
     assert problems(envs={"A": {}, "A B": "x"}) == [
-        "envs.A: expected text, a number or a list of them, got {}",
+        "envs.A: expected text, a finite number or a list of them, got {}",
         "envs.A B: 'A B' is no name of a variable: expected letters, digits and '_', no digit first",
     ]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400])
+def test_a_number_that_no_ledger_could_keep_is_refused(number: float) -> None:
+    for value in (number, [1, number]):
+        (problem,) = problems(envs={"A": value})
+        assert problem.startswith("envs.A: expected text, a finite number or a list of them, got")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r#SBATCH -x", "\x1b[31m", "a\u2028b", "a\x0cb"])
+@pytest.mark.parametrize("field", ["queue_name", "account", "custom_gpu_line", "pe_name"])
+def test_what_goes_into_a_line_of_the_header_is_one_line(field: str, text: str) -> None:
+    inner = field in Kwargs.model_fields
+    (problem,) = problems(**({"kwargs": {field: text}} if inner else {field: text}))
+    assert problem.startswith(f"{'kwargs.' if inner else ''}{field}: {text!r} holds a line break")
+
+
+@pytest.mark.parametrize("amount", ["9" * 400 + "TB", "１６GB", "9" * 400 + "d", "１２:00:00"])
+@pytest.mark.parametrize("field", ["memory_per_node", "time_limit"])
+def test_an_amount_that_nobody_can_mean_is_none(field: str, amount: str) -> None:
+    (problem,) = problems(**{field: amount})
+    assert problem.startswith(f"{field}: {amount!r} is no ")
 
 
 def test_comments_are_left_out_at_every_level() -> None:

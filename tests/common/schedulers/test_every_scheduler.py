@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import fixed_dictionaries, integers, just, sampled_from, sets
 
 from jobferry_common import errors
 from jobferry_common.errors import BadInput, CommandFailed, UnreadableOutput
@@ -196,6 +198,8 @@ def test_an_unknown_scheduler_offers_what_there_is(text: str, offer: str) -> Non
         scheduler_named(text, home=HOME)
 
 
+#: how the words for a value speak of a scheduler, where not by its name
+_SPOKEN = {"Fugaku": "PJM|Fugaku", "DistributedShell": "YARN|DistributedShell"}
 _ASKED: dict[str, Any] = {
     "ntasks_per_node": 3,
     "cpus_per_task": 7,
@@ -238,6 +242,40 @@ def test_all_that_is_refused_is_told_at_once() -> None:
 @pytest.mark.parametrize("field", ["account", "qos", "constraint", "queue_name"])
 @pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"Shell"}))
 def test_a_value_cannot_become_a_line_or_an_option_of_its_own(name: str, field: str) -> None:
-    for text in ("a b", "a\nb", "a#b", "'a'"):
+    for text in ("a b", "a#b", "'a'", "--wrap=a", "-a"):
         asked = Resources.model_validate({"group_size": 1, field: text})
-        assert [problem.where for problem in refusals(name, asked)] == [f"resources.{field}"]
+        (problem,) = refusals(name, asked)
+        assert problem.where == f"resources.{field}"
+        assert re.search(_SPOKEN.get(name, name), problem.what)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=sampled_from(sorted(SCHEDULERS)),
+    fields=sets(sampled_from(OPTIONAL), min_size=1),
+    others=fixed_dictionaries(
+        {"number_node": integers(1, 5), "para_deg": integers(1, 5), "queue_name": just("gpu")}
+    ),
+)
+def test_no_field_is_dropped_beside_others(
+    name: str, fields: set[str], others: dict[str, object]
+) -> None:
+    def header(given: set[str]) -> list[str]:
+        asked = {field: _ASKED[field] for field in given}
+        scheduler = scheduler_named(name, home=HOME)
+        return list(
+            scheduler.header(Resources.model_validate({"group_size": 1, **others, **asked}))
+        )
+
+    if name in ("DistributedShell", "Shell"):
+        others["number_node"] = 1
+    try:
+        whole = header(fields)
+    except BadInput as error:
+        named = {problem.where.removeprefix("resources.") for problem in error.problems}
+        assert named <= fields
+        assert all(problem.what.startswith(f"{name} ") for problem in error.problems)
+        fields -= named
+        whole = header(fields)
+    for field in fields - ({"cpus_per_task"} if name == "Shell" else set()):
+        assert header(fields - {field}) != whole, f"{field} makes no difference"
