@@ -92,7 +92,7 @@ def _variable(name: str, reader: str) -> str:
 def _file(path: str, reader: str) -> str:
     file = Path(path).expanduser()
     try:
-        with open(file, encoding="utf-8", opener=_at_once) as stream:
+        with open(file, encoding="utf-8", opener=at_once) as stream:
             _check_private(os.fstat(stream.fileno()), file, reader)
             return stream.read(_LONGEST).removesuffix("\n").removesuffix("\r")
     except OSError as error:
@@ -102,7 +102,7 @@ def _file(path: str, reader: str) -> str:
     raise _NotThereError(msg)
 
 
-def _at_once(path: str, flags: int) -> int:
+def at_once(path: str, flags: int) -> int:
     """Open a file; a pipe to which nobody writes would be waited for without an end."""
     return os.open(path, flags | os.O_NONBLOCK)
 

@@ -244,12 +244,13 @@ def load_what_stops() -> tuple[Settings, BadInput | None]:
 def _exposed(settings: Settings, path: Path, environment: Mapping[str, Any]) -> Iterator[Problem]:
     """Find secrets of clusters in a file that others can read."""
     for cluster, profile in settings.clusters.items():
-        for field in profile.remote_profile.secrets():
+        given = profile.remote_profile
+        for field in (*given.secrets(), *given.spelled()):
             where = f"clusters.{cluster}.remote_profile.{field}"
             if not _is_from(environment, where) and (mode := path.stat().st_mode & 0o777) & 0o077:
                 what = (
-                    f"others can read this file (its mode is {mode:04o}); do: chmod 600 {path}, or say here where "
-                    f"the secret is: {secrets.EXPECTED}"
+                    f"holds a secret, and others can read this file (its mode is {mode:04o}); do: chmod 600 {path}, or "
+                    f"say here where the secret is: {secrets.EXPECTED}, in a command $NAME"
                 )
                 yield Problem(f"{path}: {where}", what)
 

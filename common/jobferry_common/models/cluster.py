@@ -40,6 +40,13 @@ _NO_SECRETS: Final = (
     "keyring:SERVICE/USER), or describe the cluster in the settings of its worker and name it here "
     '("cluster": "…"), or use a key and an ssh agent'
 )
+#: where commands of a submission lie, everybody reads them who may read the broker
+_NO_SPELLED: Final = (
+    "holds a secret ({}), and a secret cannot travel with a submission; have the command look where only the worker's "
+    "user can: a variable of its environment ($NAME, sshpass -e), a private file (sshpass -f FILE), the ProxyCommand "
+    "of ~/.ssh/config there; or describe the cluster in the settings of its worker and name it here "
+    '("cluster": "…")'
+)
 
 
 class ClusterProfile(Target):
@@ -118,6 +125,10 @@ def profile_of(
     hindrances = [("context_type", words)] if words else []
     remote_profile, unkept = _kept(_local_paths(machine, directory), keep)
     hindrances += [(f"remote_profile.{name}", _NO_SECRETS) for name in unkept]
+    found = machine.remote_profile.spelled()
+    hindrances += [
+        (f"remote_profile.{name}", _NO_SPELLED.format(what)) for name, what in found.items()
+    ]
     if hindrances:
         raise BadInput([Problem(f"{where}.{name}", what) for name, what in hindrances])
     local = os.path.realpath(_absolute(directory, machine.local_root or "."))

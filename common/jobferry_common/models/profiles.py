@@ -26,6 +26,7 @@ from jobferry_common.models import cloud_input
 from jobferry_common.models.base import Model
 from jobferry_common.models.older import Older
 from jobferry_common.models.values import Count, Positive, Text
+from jobferry_common.spelled import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,6 +63,10 @@ class RemoteProfile(Model):
     def secrets(self) -> list[str]:
         """Return the names of the fields that hold a secret itself, not only where it is."""
         return [name for name in type(self).model_fields if _is_literal(getattr(self, name))]
+
+    def spelled(self) -> dict[str, str]:
+        """Return the commands in which a secret is spelled out, each with what holds it there."""
+        return {}
 
     def public(self) -> Self:
         """Return the profile without secrets and without what says where they are."""
@@ -107,6 +112,12 @@ class SshProfile(RemoteProfile):
     host_key_policy: Literal["strict", "accept-new"] | None = None
     #: how runs get common files from the account's cache; links cost nothing, a copy is a run's own
     common_files: Literal["link", "copy"] | None = None
+
+    def spelled(self) -> dict[str, str]:
+        """Return the commands in which a secret is spelled out, each with what holds it there."""
+        commands = {"proxy_command": self.proxy_command, "execute_command": self.execute_command}
+        found = {name: spelled(command or "") for name, command in commands.items()}
+        return {name: what for name, what in found.items() if what}
 
 
 class BridgeProfile(RemoteProfile):

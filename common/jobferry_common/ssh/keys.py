@@ -1,6 +1,6 @@
 """Private keys: of files in any form that ssh-keygen writes, and of the agent.
 
-with Keys(credentials) as keys:
+with Keys(credentials, "alice") as keys:
     for offer in keys.offers():             what to try, in this order
         ...
     keys.notes                              what could not be used, in words
@@ -13,6 +13,7 @@ import io
 import os
 import socket
 import stat
+import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from jobferry_common import secrets as secret_files
 from jobferry_common.errors import LoginRefused
-from jobferry_common.ssh import secrets
+from jobferry_common.ssh import certificates, secrets
 from jobferry_common.ssh.hostkeys import fingerprint
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ CERTIFICATE: Final = "-cert.pub"
 _MARK: Final = b"PRIVATE KEY"
 #: what group and others may do
 _OTHERS: Final = 0o077
+#: bytes of a file that are read: no key is larger
+_LARGEST: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +97,9 @@ class Keys:
     hold more keys than that.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, user: str) -> None:
         self._credentials = credentials
+        self._user = user
         self._agent: Agent | None = None
         self._held: list[paramiko.PKey] = []
         self.notes: list[str] = []  #: what could not be used, and why
@@ -143,10 +148,26 @@ class Keys:
             self.notes.append(f"{path} {error}")
             return
         for certificate in filter(None, (f"{path}{CERTIFICATE}", self._credentials.certificate)):
-            if _certified(key, certificate):
+            if self._certified(key, certificate):
                 yield Offer(key=key, name=f"{path} with {certificate}")
                 key.public_blob = None
         yield Offer(key=key, name=path if found is None else f"{path} (by the agent)")
+
+    def _certified(self, key: paramiko.PKey, path: str) -> bool:
+        """Load the user's certificate into a key; False if there is none, or it is none of this key.
+
+        As with OpenSSH the server decides whether it is good: the clock may be wrong here. Why it may not be is noted.
+        """
+        if not os.path.lexists(path):
+            return False
+        try:
+            why = _load(key, _content(path), self._user)
+        except UnusableKeyError as error:
+            self.notes.append(f"the certificate {path} {error}")
+            return False
+        if why:
+            self.notes.append(f"the certificate {path} {why}")
+        return True
 
 
 def _agent_name(key: paramiko.PKey) -> str:
@@ -159,32 +180,55 @@ def _home_path(path: str) -> str:
 
 def _public(path: str) -> bytes:
     """Return the public key beside a private one; b"" where it cannot be read."""
-    file = Path(path if path.endswith(".pub") else f"{path}.pub")
+    file = path if path.endswith(".pub") else f"{path}.pub"
     try:
-        return base64.b64decode(file.read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
+        return base64.b64decode(_content(file).split()[1])
+    except (UnusableKeyError, ValueError, IndexError):
         return b""
 
 
-def _certified(key: paramiko.PKey, path: str) -> bool:
-    """Load the user's certificate into a key; False if there is none, or it is of another key."""
-    if not Path(path).exists():
-        return False
+def _load(key: paramiko.PKey, data: bytes, user: str) -> str:
+    """Load a certificate into a key; return what speaks against it.
+
+    Raises:
+        UnusableKeyError: it is none of this key.
+    """
+    found = certificates.certificate_in(data)
+    if found is not None and certificates.key_of(found) != key.asbytes():
+        msg = "is of another key"
+        raise UnusableKeyError(msg)
     try:
-        key.load_certificate(path)
-    except (OSError, ValueError, paramiko.SSHException):
-        return False
-    return True
+        key.load_certificate(data.decode())
+    except (ValueError, paramiko.SSHException):
+        msg = "is of another kind of key, or damaged"
+        raise UnusableKeyError(msg) from None
+    return certificates.doubts(found, user, time.time()) if found else ""
 
 
-def _private(path: str, credentials: Credentials) -> paramiko.PKey:
+def _content(path: str) -> bytes:
+    """Return what is in a file, at once: a pipe to which nobody writes would be waited for without an end.
+
+    Raises:
+        UnusableKeyError: it cannot be read, or is no file.
+    """
+    return _opened_file(path)[0]
+
+
+def _opened_file(path: str) -> tuple[bytes, os.stat_result]:
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=secret_files.at_once) as file:
             seen = os.fstat(file.fileno())
-            data = file.read()
+            if not stat.S_ISREG(seen.st_mode):
+                msg = "is no regular file"
+                raise UnusableKeyError(msg)
+            return file.read(_LARGEST), seen
     except OSError as error:
         msg = f"cannot be read: {error.strerror}"
         raise UnusableKeyError(msg) from None
+
+
+def _private(path: str, credentials: Credentials) -> paramiko.PKey:
+    data, seen = _opened_file(path)
     if _MARK in data and seen.st_uid == os.getuid() and seen.st_mode & _OTHERS:
         # as OpenSSH does; whose file another user owns is not the worker's to protect
         msg = f"is not used, because others can read it (mode {stat.S_IMODE(seen.st_mode):04o}): chmod 600 {path}"

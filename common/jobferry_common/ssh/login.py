@@ -49,7 +49,7 @@ def authenticate(transport: paramiko.Transport, login: Login, codes: Codes) -> N
         LoginRefused: the server does not let the user in, or what it wants cannot be given.
         HostUnreachable: it stopped answering.
     """
-    with Keys(login.credentials) as keys:
+    with Keys(login.credentials, login.user) as keys:
         _Attempt(transport, login, codes, keys).run()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,14 +162,84 @@ def test_the_agent_opens_a_key_that_is_encrypted(
 def test_a_certificate_of_the_user_is_shown(
     known: Path, tmp_path: Path, connect: Callable[..., Connection]
 ) -> None:
-    authority = make_key(tmp_path / "authority")
     key = make_key(known.parent / "id")
-    me = getpass.getuser()
-    checked(["ssh-keygen", "-q", "-s", str(authority), "-I", "me", "-n", me, str(key)])
-    options = {"TrustedUserCAKeys": f"{authority}.pub"}
-    with SshServer(tmp_path / "certified", options=options) as server:
-        known.write_text(server.known_hosts.read_text())
+    with certified(known, tmp_path) as (server, sign):
+        sign(key, "-n", getpass.getuser())
         connection = connect(port=server.port, key_filename=str(key))
         assert connection.transport().is_authenticated()
         (known.parent / "id-cert.pub").unlink()
         assert "does not let" in refusal(connect(port=server.port, key_filename=str(key)))
+
+
+@contextmanager
+def certified(known: Path, tmp_path: Path) -> Iterator[tuple[SshServer, Callable[..., None]]]:
+    """A server that believes an authority, and what has the authority sign keys."""
+    authority = make_key(tmp_path / "authority")
+
+    def sign(key: Path, *words: str) -> None:
+        checked(["ssh-keygen", "-q", "-s", str(authority), "-I", "me", *words, str(key)])
+
+    options = {"TrustedUserCAKeys": f"{authority}.pub"}
+    with SshServer(tmp_path / "certified", options=options) as server:
+        known.write_text(server.known_hosts.read_text())
+        yield server, sign
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (("-n", "ME", "-V", "20200101:20200102"), "expired on 2020-01-"),
+        (("-n", "ME", "-V", "20990101:20990102"), "is not valid before 20"),
+        (("-n", "bob,carol"), "is for bob, carol and not for ME; have the key signed for ME"),
+        (("-n", "ME", "-h"), "is one of a host"),
+    ],
+)
+def test_a_certificate_that_the_server_does_not_take_is_told(
+    known: Path,
+    tmp_path: Path,
+    connect: Callable[..., Connection],
+    how: tuple[str, ...],
+    words: str,
+) -> None:
+    me = getpass.getuser()
+    key = make_key(known.parent / "id")
+    with certified(known, tmp_path) as (server, sign):
+        sign(key, *(word.replace("ME", me) for word in how))
+        connection = connect(LONG, port=server.port, key_filename=str(key))
+        assert f"the certificate {key}-cert.pub {words.replace('ME', me)}" in refusal(connection)
+        sign(key, "-n", me)
+        # nobody has to wait for the end of a long pause
+        assert connection.transport().is_authenticated()
+
+
+def test_a_certificate_of_another_key_is_not_shown(
+    known: Path, tmp_path: Path, connect: Callable[..., Connection]
+) -> None:
+    key, other = make_key(known.parent / "id"), make_key(known.parent / "other")
+    with certified(known, tmp_path) as (server, sign):
+        sign(other, "-n", getpass.getuser())
+        certificate = known.parent / "other-cert.pub"
+        certificate.rename(known.parent / "id-cert.pub")
+        text = refusal(connect(port=server.port, key_filename=str(key)))
+        assert f"{key}-cert.pub is of another key" in text
+        assert f"{key} with" not in text
+
+
+@pytest.mark.parametrize("which", ["id", "id.pub", "id-cert.pub"])
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_is_told_and_not_waited_for(
+    known: Path, connect: Callable[..., Connection], which: str, kind: str
+) -> None:
+    key = make_key(known.parent / "id")
+    path = known.parent / which
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    text = refusal(connect(key_filename=str(key)))
+    told = {"id": f"{path} ", "id.pub": "", "id-cert.pub": f"the certificate {path} "}[which]
+    reason = "cannot be read: Is a directory" if kind == "directory" else "is no regular file"
+    assert (f"{told}{reason}" in text) is bool(told)
