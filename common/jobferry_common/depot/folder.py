@@ -9,6 +9,7 @@ The folder's own permissions decide who may use it: those of what is made in it 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -33,6 +34,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.shown = root.as_uri()
+        self.limit: int | None = None
         self._root = root
 
     def id(self) -> str:
@@ -41,7 +43,12 @@ class Folder:
             path = self._root / "id"
             if not path.exists():
                 self._found(path)
-            return path.read_text("ascii").strip()
+            found = path.read_text("ascii").strip()
+            if not found:
+                raise OSError(
+                    errno.EAGAIN, "its file id is empty; somebody makes it at this moment"
+                )
+            return found
 
     def has(self, digests: Collection[str]) -> set[str]:
         """Look for each."""
@@ -88,6 +95,9 @@ class Folder:
             os.link(part, path)
         except FileExistsError:
             pass
+        except OSError:  # a file system without hard links
+            with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
+                file.write(part.read_text("ascii"))
         finally:
             part.unlink()
 

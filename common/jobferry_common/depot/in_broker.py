@@ -32,6 +32,7 @@ class InBroker:
     def __init__(self, ledger: Ledger, limit_bytes: int) -> None:
         self.shown = f"{ledger.shown} (the broker)"
         self._ledger = ledger
+        self.limit: int | None = limit_bytes
         self._limit = limit_bytes
 
     def id(self) -> str:

@@ -28,6 +28,7 @@ class Remote:
 
     def __init__(self, filesystem: Any, path: str, shown: str) -> None:  # noqa: ANN401 - fsspec has no types
         self.shown = shown
+        self.limit: int | None = None
         self._fs = filesystem
         self._root = path.rstrip("/")
         self._made: set[str] = set()

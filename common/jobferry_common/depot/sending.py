@@ -13,6 +13,7 @@ import os
 import stat
 import zlib
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.depot.manifest import WHOLE, Entry, Manifest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jobferry_common.depot.depot import Depot
+    from jobferry_common.depot.store import Store
     from jobferry_common.depot.tree import Item
 
 #: files from this size on are objects of their own
@@ -31,6 +33,10 @@ LARGE_BYTES: Final = 64 * 1024
 _PACK_BYTES: Final = 4 * 1024 * 1024
 #: … or behind one name among so many
 _PACK_FILES: Final = 512
+_MIB: Final = 1024 * 1024
+_OTHER_WAYS: Final = (
+    "raise depot.limit_mib on both sides, or use a depot of another kind (docs/depot.md)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,15 @@ def send(
 
     Raises:
         DepotError: the depot cannot be written, or is full.
-        StagingError: a file cannot be read, or changes while it is read.
+        StagingError: a file cannot be read, changes while it is read, or is larger than the depot may ever be.
     """
     found = sorted(items, key=lambda item: item.path)
     files = [item for item in found if not item.is_directory]
+    for item in files:
+        if words := too_large(item, depot.store):
+            raise StagingError(words)
     objects = list(_objects(files, beat))
+    _must_fit(objects, depot.store)
     directories = tuple(item.path for item in found if item.is_directory)
     manifest = Manifest(files=tuple(_entries(objects)), directories=directories)
     packed = manifest.pack()
@@ -71,6 +81,34 @@ def send(
     if top in lacking:
         depot.store.put(top, [packed])
     return top
+
+
+def too_large(item: Item, store: Store) -> str:
+    """Return why a file can never be in a store, and the next step; "" if it can."""
+    if store.limit is None or item.size <= store.limit:
+        return ""
+    return (
+        f"{item.place} has {item.size / _MIB:.1f} MiB, more than the depot {store.shown} may ever hold "
+        f"({store.limit / _MIB:.0f} MiB): {_OTHER_WAYS}"
+    )
+
+
+def _must_fit(objects: Sequence[_Object], store: Store) -> None:
+    """See that all of it can be there at the same time; equal contents count once.
+
+    Raises:
+        StagingError: it cannot.
+    """
+    sizes = {one.digest: sum(item.size for item in one.members) for one in objects}
+    if store.limit is None or (total := sum(sizes.values())) <= store.limit:
+        return
+    largest = max(chain.from_iterable(one.members for one in objects), key=lambda item: item.size)
+    msg = (
+        f"the files need {total / _MIB:.1f} MiB together (the largest is {largest.place} with "
+        f"{largest.size / _MIB:.1f} MiB), more than the depot {store.shown} may ever hold "
+        f"({store.limit / _MIB:.0f} MiB): {_OTHER_WAYS}"
+    )
+    raise StagingError(msg)
 
 
 def _objects(files: Sequence[Item], beat: Callable[[], None]) -> Iterator[_Object]:

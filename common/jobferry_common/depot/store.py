@@ -28,6 +28,7 @@ class Store(Protocol):
     """Where objects lie."""
 
     shown: str  #: its address for messages, without a secret
+    limit: int | None  #: bytes that it may ever hold; None: as much as there is room for
 
     def id(self) -> str:
         """Return the store's own id, made by who asks first: two addresses may lead to the same store."""

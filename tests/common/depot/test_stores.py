@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobferry_common.depot.depot import forget_depots, open_depot
+from jobferry_common.depot.folder import Folder
 from jobferry_common.depot.settings import DepotSettings
 from jobferry_common.depot.store import CHUNK_BYTES, digest_of
 from jobferry_common.errors import BadInput, DamagedObject, DepotError, DepotFull, NotInDepot
 from tests.common.depot.conftest import settings_of
+from tests.testbed.processes import checked
 from tests.testbed.sshd import SshServer, make_key
 
 if TYPE_CHECKING:
@@ -215,6 +218,15 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, ledger: Ledger) 
     with pytest.raises(DepotError, match="expected a directory that is there"):
         open_depot(DepotSettings(url=str(tmp_path / "not-mounted")), ledger)
     assert not (tmp_path / "not-mounted").exists()
+
+
+def test_a_folder_without_hard_links_gets_one_id(tmp_path: Path) -> None:
+    where = f"from pathlib import Path; from {Folder.__module__} import Folder"
+    given = f"{where}; print(Folder(Path({str(tmp_path)!r})).id())"
+    words = [sys.executable, "-m", "tests.testbed.linkless", "EPERM", sys.executable, "-c", given]
+    first = checked(words).strip()
+    assert len(first) == 16
+    assert first == checked(words).strip() == Folder(tmp_path).id()
 
 
 def test_what_is_made_in_a_folder_follows_its_permissions(tmp_path: Path, ledger: Ledger) -> None:

@@ -62,9 +62,23 @@ def test_a_result_larger_than_the_depot_is_named(
     world.limit(1)
     world.stage()
     world.succeed(0)
-    world.base("task.0/out").write_bytes(b"x" * 1_200_000)
-    with pytest.raises(StagingError, match=r"task.0/out .*depot.limit_mib"):
+    world.base("task.0/out").unlink()
+    world.base("task.0/out").mkdir()
+    world.base("task.0/out/a").write_bytes(b"x" * 1_200_000)
+    world.base("task.0/out/b").write_bytes(b"it comes")
+    with pytest.raises(
+        StagingError,
+        match=r"task.0/out/a has 1.1 MiB, more than .* \(1 MiB\): raise depot.limit_mib",
+    ):
         world.collect()
+    world.attend()
+    assert (world.source / "task.0" / "out" / "b").read_text() == "it comes"
+    world.limit(2)
+    world.collect()
+    world.end()
+    world.collect()
+    assert world.attend().results is ResultsState.DELIVERED
+    assert (world.source / "task.0" / "out" / "a").stat().st_size == 1_200_000
 
 
 def test_a_worker_without_the_depot_says_what_it_needs(ferry: Ferry) -> None:
@@ -169,10 +183,22 @@ def test_a_submission_that_does_not_fit_leaves_nothing_behind(
     world.limit(1)
     world.client.settings = world.settings
     before = ledger.redis.get("jobferry:depot:used")
-    (world.source / "task.0" / "in").write_bytes(os.urandom(2_000_000))
     other = replace(world.document.header, submission=SubmissionId("f" * 12))
-    with pytest.raises(DepotFull, match=r"depot\.limit_mib"):
+    (world.source / "task.0" / "in").write_bytes(os.urandom(2_000_000))
+    words = r"task.0/in has 1.9 MiB, more than the depot .* may ever hold \(1 MiB\): raise depot\.limit_mib"
+    with pytest.raises(StagingError, match=words):
         world.client.accept(replace(world.document, header=other))
+    for name in ("task.0/in", "common"):
+        (world.source / name).write_bytes(os.urandom(700_000))
+    with pytest.raises(
+        StagingError, match=r"need 1.3 MiB together .*(task.0/in|common) with 0.7 MiB"
+    ):
+        world.client.accept(replace(world.document, header=other))
+    (world.source / "common").write_bytes(b"")
+    ledger.redis.set(ledger.key("depot:used"), 900_000)  # others fill it for the moment
+    with pytest.raises(DepotFull, match=r"is full.*depot\.limit_mib"):
+        world.client.accept(replace(world.document, header=other))
+    ledger.redis.set(ledger.key("depot:used"), before or 0)
     assert ledger.redis.get("jobferry:depot:used") == before
     assert len(list((world.source / ".jobferry" / "depot").iterdir())) == 1
 

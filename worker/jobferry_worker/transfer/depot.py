@@ -24,8 +24,7 @@ from platformdirs.unix import Unix
 
 from jobferry_common.depot.books import Books, Standings
 from jobferry_common.depot.depot import Depot, forget_depots, the_depot
-from jobferry_common.depot.sending import send
-from jobferry_common.depot.settings import BROKER
+from jobferry_common.depot.sending import send, too_large
 from jobferry_common.depot.ticket import Ticket, sees
 from jobferry_common.errors import DepotError, NotInDepot, StagingError, UnknownId
 from jobferry_common.killpoints import kill_here
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from jobferry_common.depot.manifest import Manifest
+    from jobferry_common.depot.store import Store
     from jobferry_common.depot.tree import Item
     from jobferry_common.document import Header, TaskSpec
     from jobferry_common.ledger import Ledger
@@ -184,11 +184,15 @@ class Passage:
             return
         depot = self._depot()
         try:
-            for part in self._parts(news):
+            # those that can never be there keep no others from coming
+            hindrances = [words for item in news if (words := too_large(item, depot.store))]
+            for part in self._parts(news, depot.store):
                 self._send(depot, part)
         except DepotError:
             forget_depots()
             raise
+        if hindrances:
+            raise StagingError(hindrances[0])
 
     def is_the_producers_turn(self) -> bool:
         """Put the rest; True unless the producer has all of it."""
@@ -238,19 +242,14 @@ class Passage:
         kill_here("after-part-noted")
         self._mirror.sent(part)
 
-    def _parts(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+    def _parts(self, items: Iterable[Item], store: Store) -> Iterator[list[Item]]:
         """Cut results into parts: the producer fetches one while the next is put, which makes room."""
-        limit = self._settings.limit_mib * _MIB if self._settings.url == BROKER else None
-        most = _PART_BYTES if limit is None else min(_PART_BYTES, limit // _SHARE)
+        most = _PART_BYTES if store.limit is None else min(_PART_BYTES, store.limit // _SHARE)
         part: list[Item] = []
         size = 0
         for item in items:
-            if limit is not None and item.size > limit:
-                msg = (
-                    f"{item.path} has {item.size / _MIB:.0f} MiB, more than the depot may hold: expected at most "
-                    "depot.limit_mib in the settings of the worker"
-                )
-                raise StagingError(msg)
+            if too_large(item, store):
+                continue
             if part and size + item.size > most:
                 yield part
                 part, size = [], 0

@@ -98,7 +98,38 @@ merge() {
     find "$1" -mindepth 1 -type d -printf '%P\0' | while IFS= read -r -d '' path; do
         if [ -L "$base/$path" ]; then rm -f -- "$base/$path"; fi
     done
-    cp -rlf "$1/." "$base/" && rm -rf "$1"
+    over "$1" "$base"
+}
+
+# over <directory> <there>: all of its files, each at once: by links, and where the file system has none by their names
+over() {
+    local path
+    if ! cp -rlf "$1/." "$2/" 2> /dev/null; then
+        find "$1" -type d -printf '%P\0' | while IFS= read -r -d '' path; do
+            mkdir -p "$2/$path" && find "$1/$path" -maxdepth 1 ! -type d -exec mv -f -t "$2/$path" {} + || exit 1
+        done || return 1
+    fi
+    rm -rf "$1"
+}
+
+# link <archive of links>: where the file system has no links, or no more to a file, they become copies
+link() {
+    local said
+    said=$(unpack "$1" "$root" 2>&1) && return
+    case $said in *"Cannot hard link"*) copies "$1" ;; *) fail "$said" ;; esac
+}
+
+LINK='^h[^ ]+ [^ ]+ +[0-9]+ [0-9-]+ [0-9:]+ (.*) link to (\.jobferry/cache/objects/[0-9]+/[0-9a-f]{64}x?)$'
+
+copies() {
+    local line name
+    tar -tv --quoting-style=escape -f "$1" | while IFS= read -r line; do
+        [[ $line =~ $LINK ]] || continue
+        printf -v name %b_ "${BASH_REMATCH[1]}"
+        name=$root/${name%_}
+        mkdir -p "${name%/*}" && cp --reflink=auto --preserve=mode,timestamps "$root/${BASH_REMATCH[2]}" "$tmp/copy" &&
+            mv -fT "$tmp/copy" "$name" || exit 1
+    done
 }
 
 blocks() {
@@ -156,7 +187,7 @@ objects() {
         name=${path##*/}
         same "$sum" "${name%x}" "$path"
     done < "$tmp/sums"
-    cp -rlf "$tmp/o/." "$cache/objects/" && rm -rf "$tmp/o" "$tmp/o.tar" || exit 1
+    over "$tmp/o" "$cache/objects" && rm -f "$tmp/o.tar" || exit 1
 }
 
 # pack <bytes> <z|-> <digest>: a tar of a group's small files
@@ -176,7 +207,7 @@ keep() {
 
 # copy <bytes> <z|->: a tar of links to objects; they become copies, each of which may be written to
 copy() {
-    from "$1" "$2" > "$tmp/links" && unpack "$tmp/links" "$root" && mkdir -p "$tmp/b" &&
+    from "$1" "$2" > "$tmp/links" && link "$tmp/links" && mkdir -p "$tmp/b" &&
         cp -r --reflink=auto --preserve=timestamps "$tmp/a/." "$tmp/b/" && chmod -R u+w "$tmp/b" &&
         still_ours && merge "$tmp/b" && rm -rf "$tmp/a" || exit 1
 }
@@ -198,7 +229,7 @@ receive() {
             refs) lines "$a" "$b" >> "$cache/refs/$run" || exit 1 ;;
             objects) objects "$a" "$b" ;;
             object) object "$a" "$b" "$c" "$d" ;;
-            link) from "$a" "$b" > "$tmp/links" && still_ours && unpack "$tmp/links" "$root" || exit 1 ;;
+            link) from "$a" "$b" > "$tmp/links" && still_ours && link "$tmp/links" || exit 1 ;;
             copy) copy "$a" "$b" ;;
             pack) pack "$a" "$b" "$c" ;;
             use) later place "$cache/packs/$a" ;;
