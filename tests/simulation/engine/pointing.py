@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from unittest import mock
 
 from jobferry_common.ledger import accepting, leases, ledger
+from jobferry_worker import clock
 from jobferry_worker.reconcile import killpoints, lease, root
 from jobferry_worker.transfer import claimed, end, move, resuming, to_cluster
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from jobferry_worker.transfer.move import Move
     from tests.simulation.engine.simulation import Simulation
 
-_CLOCKS: Final = (lease, claimed, resuming, to_cluster)
+_CLOCKS: Final = (clock, claimed, resuming, to_cluster)
 _NAMES: Final = (accepting, leases, ledger, root)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobferry_common.errors import LeaseLost, StagingError
-from jobferry_worker.staging import local
+from jobferry_worker import clock
 from jobferry_worker.staging.local import Local
 from tests.worker.staging.places import Place, task
 
@@ -106,7 +106,7 @@ def test_whoever_was_stopped_and_lost_the_lease_brings_nothing_more(
     changed.unlink()
     changed.write_text("a job went on with it")
     place.staging = Local(symlink=symlink, renew=lost)
-    monkeypatch.setattr(local, "_RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(clock, "_RENEW_SECONDS", 0.0)
     with pytest.raises(LeaseLost, match=msg):
         place.stage(task())
     assert changed.read_text() == "a job went on with it"
@@ -123,7 +123,7 @@ def test_whoever_was_stopped_and_lost_the_lease_puts_no_result_over_a_newer_one(
     place.put(place.base / "t" / "out", "old")
     place.put(place.source / "t" / "out", "new")
     place.staging = Local(symlink=True, renew=lost)
-    monkeypatch.setattr(local, "_RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(clock, "_RENEW_SECONDS", 0.0)
     with pytest.raises(LeaseLost, match=msg):
         place.collect()
     assert (place.source / "t" / "out").read_text(encoding="utf-8") == "new"

@@ -11,13 +11,13 @@ import logging
 import os
 import socket
 import threading
-import time
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from jobferry_common.errors import JobferryError, LeaseLost
+from jobferry_worker.clock import now
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -89,11 +89,6 @@ class Lease:
             self._ledger.release(self._name, self.fence)
         except JobferryError as trouble:
             logger.debug("The lease ends by itself: %s", trouble, extra={"action": "release"})
-
-
-def now() -> float:
-    """Return seconds of a clock that nobody sets and that goes on while the machine is suspended, as the lease does."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def holder() -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from jobferry_common.errors import StagingError
+from jobferry_worker.clock import Hold
 from jobferry_worker.staging.base import Lacking, is_passing, told
 from jobferry_worker.staging.bringing import Bringing
 from jobferry_worker.staging.fetching import fetch
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from jobferry_common.document import Header, TaskSpec
     from jobferry_common.scripts.layout import Layout
-
-_RENEW_SECONDS: Final = 10.0
 
 
 def _nothing() -> None:
@@ -46,28 +44,17 @@ class Local:
     ) -> None:
         """Link or copy the files of all tasks and the common files."""
         source_must_exist(header)
-        bringing, held = Bringing(header.source, layout.base, symlink=self._symlink), time.time()
+        bringing = Bringing(header.source, layout.base, symlink=self._symlink)
+        hold = Hold(self._renew)
         with told("bring", layout.base):
             bringing.directory("")
             bringing.files("", header.forward_common)
             for page in pages:
                 for _, task in page:
-                    held = self._hold(held)
+                    hold.keep()
                     bringing.directory(task.path)
                     bringing.files(task.path, task.forward)
                     bringing.room(task.path, (task.outlog, task.errlog))
-
-    def _hold(self, held: float) -> float:
-        """Hold the lease, which was held then; return when it was last.
-
-        Raises:
-            LeaseLost: this process was stopped for a while, and another one went on, whose files have changed since.
-        """
-        # the clock that goes on while the machine is suspended, whoever sets it back
-        if abs(time.time() - held) < _RENEW_SECONDS:
-            return held
-        self._renew()
-        return time.time()
 
     def collect(
         self, header: Header, tasks: Iterable[tuple[TaskSpec, bool]], layout: Layout
@@ -75,9 +62,9 @@ class Local:
         """Bring backward files and logs to the producer's directory."""
         source_must_exist(header)
         lacking: list[Lacking] = []
-        held = time.time()
+        hold = Hold(self._renew)
         for task, succeeded in tasks:
-            held = self._hold(held)
+            hold.keep()
             logs = [name for name in (task.outlog, task.errlog) if name is not None]
             found = _fetched(header, layout, task.path, logs, task.position)
             lacking += [one for one in found if one.why]

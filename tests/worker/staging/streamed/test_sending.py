@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from jobferry_common.errors import StagingError
+from jobferry_worker import clock
 from jobferry_worker.staging.base import is_passing
-from jobferry_worker.staging.streamed import Streamed, packs, reading, sending
+from jobferry_worker.staging.streamed import Streamed, packs, reading
 from jobferry_worker.staging.streamed.batches import LARGE_BYTES
 from tests.worker.staging.places import task
 from tests.worker.staging.streamed.far import FarPlace, write
@@ -324,7 +325,7 @@ def test_the_lease_is_held_while_a_stream_takes_its_time(
     place: FarPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     renewed: list[int] = []
-    monkeypatch.setattr(sending, "_RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(clock, "_RENEW_SECONDS", 0.0)
     place.staging = Streamed(place.host, str(place.root), renew=lambda: renewed.append(1))
     place.stage()
     assert len(renewed) > 1

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from jobferry_common.errors import StagingError
+from jobferry_worker.clock import Hold
 from jobferry_worker.staging.base import told
 from jobferry_worker.staging.copying import part_of
 from jobferry_worker.staging.streamed.far import failures, raise_failure
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from jobferry_worker.staging.streamed.unpacking import Member
 
 _PIECE_BYTES: Final = 1 << 18
-_RENEW_SECONDS: Final = 10.0
 _SUM: Final = re.compile(r"^sum (\d+) ([0-9a-f]{64})$", re.MULTILINE)
 _CHANGED: Final = re.compile(
     r"^tar: (.+): (?:file changed as we read it|File shrank by .*|File removed before we read it)$",
@@ -66,8 +66,7 @@ class _Incoming:
     def __init__(self, output: Output, squeezing: Squeezing, renew: Callable[[], None]) -> None:
         self._output = output
         self._squeezing = squeezing
-        self._renew = renew
-        self._renewed = time.monotonic()
+        self._hold = Hold(renew)
         self._first = True
         self._inflate: Callable[[bytes], bytes] | None = None
         self._total = hashlib.sha256()
@@ -90,11 +89,8 @@ class _Incoming:
     def _piece(self) -> bytes:
         begin = time.monotonic()
         data = self._output.read(_PIECE_BYTES)
-        now = time.monotonic()
-        self._squeezing.note(len(data), now - begin)
-        if now - self._renewed > _RENEW_SECONDS:
-            self._renew()
-            self._renewed = now
+        self._squeezing.note(len(data), time.monotonic() - begin)
+        self._hold.keep()
         return data
 
     def digest(self) -> str:

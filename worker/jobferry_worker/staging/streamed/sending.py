@@ -9,12 +9,12 @@ copies of them, and packs of small files.
 from __future__ import annotations
 
 import secrets
-import time
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from jobferry_common.scripts.layout import HIDDEN
+from jobferry_worker.clock import Hold
 from jobferry_worker.staging.streamed import archive
 from jobferry_worker.staging.streamed.ahead import ahead
 from jobferry_worker.staging.streamed.batches import batches
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from jobferry_common.document import TaskSpec
     from jobferry_worker.staging.streamed.batches import Batch
     from jobferry_worker.staging.streamed.trip import Trip
-
-_RENEW_SECONDS: Final = 10.0
 
 
 class Sending:
@@ -68,13 +66,13 @@ class Sending:
         work on by now. So the far side is told who brings them from now on, then the lease is looked at, and nothing is
         placed there any more once somebody else began.
         """
-        renewed: float | None = None
+        hold: Hold | None = None
         for chunk in self._trip.squeezing.watched(chunks):
-            if renewed is None:
+            if hold is None:
+                hold = Hold(self._trip.renew)
                 yield b""  # starts the far side
-            if renewed is None or time.monotonic() - renewed > _RENEW_SECONDS:
-                self._trip.renew()
-                renewed = time.monotonic()
+                hold.renew()
+            hold.keep()
             yield chunk
 
     def _stream(self, every: Iterable[Batch]) -> Generator[bytes]:
