@@ -8,13 +8,13 @@ paramiko evaluates Host and Match; `Include` is resolved here, because paramiko 
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import logging
 import os
 import re
 import shlex
 import subprocess
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +23,7 @@ import paramiko
 from jobferry_common.errors import HostUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     Options = Mapping[str, str | list[str] | None]
 
@@ -39,6 +39,9 @@ _COMMANDS: Final = frozenset(("proxycommand", "knownhostscommand", "localcommand
 _COMMENT: Final = re.compile(r'^((?:"[^"]*"|[^"#]|(?<=\S)#)*?)\s+#.*')
 _EVERY_HOST: Final = "Host *"
 _NO_HOST: Final = "Host !*"
+#: an option of our own, by which it is seen whether a line counts
+_PROBE: Final = "jobferryprobe"
+_CERTIFICATE: Final = "certificatefile"
 #: what a Match may ask for here; OpenSSH takes them in any case, and an equals sign behind them
 _CRITERIA: Final = frozenset(
     ("all", "canonical", "final", "exec", "host", "originalhost", "user", "localuser")
@@ -57,6 +60,18 @@ class _Config(paramiko.SSHConfig):
             known = {"%": "%", "h": target_hostname}
             return re.sub("%([%h])", lambda found: known[found[1]], value)
         return str(super()._tokenize(config, target_hostname, key, value))  # type: ignore[misc]
+
+    def lookup(self, hostname: str) -> Any:  # noqa: ANN401
+        """Do what paramiko does, but make canonical what HostName says, and only where OpenSSH would."""
+        options = self._lookup(hostname)  # type: ignore[attr-defined]
+        name = self._tokenize(options, hostname, "hostname", options.get("hostname") or hostname)
+        options.setdefault("hostname", hostname)
+        if not _is_made_canonical(options, name):
+            return self._lookup(hostname, options, canonical=False, final=True)  # type: ignore[attr-defined]
+        domains = (options.get("canonicaldomains") or "").split()
+        options["hostname"] = self.canonicalize(name, options, domains)
+        # patterns of Host are compared with the new name
+        return self._lookup(options["hostname"], options, canonical=True, final=True)  # type: ignore[attr-defined]
 
     def _does_match(
         self,
@@ -79,6 +94,24 @@ class _Config(paramiko.SSHConfig):
             for one in match_list
             if one["type"] == "exec"
         )
+
+
+def _is_made_canonical(options: Options, name: str) -> bool:
+    """Tell whether a name gets a domain of CanonicalDomains, if it is one there.
+
+    Raises:
+        HostUnreachable: what follows from it cannot be known here.
+    """
+    asked = (one(options, "canonicalizehostname") or "no").lower()
+    ways = (one(options, key) or "none" for key in ("proxyjump", "proxycommand"))
+    by_proxy = any(way.lower() != "none" for way in ways)
+    dots = one(options, "canonicalizemaxdots") or "1"
+    if asked not in ("yes", "always") or (asked == "yes" and by_proxy) or ":" in name:
+        return False
+    if (one(options, "canonicalizepermittedcnames") or "none").lower() != "none":
+        msg = "CanonicalizePermittedCNAMEs is not known here, and may lead to another host: write its full HostName"
+        raise HostUnreachable(msg)
+    return name.count(".") <= (int(dots) if dots.isdecimal() else 1)
 
 
 def _succeeds(command: str) -> bool:
@@ -107,8 +140,11 @@ def options_of(alias: str, above: Mapping[str, str]) -> Options:
     lines = [f"{key} {value}" for key, value in above.items()]
     try:
         for path, base in (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh")):
-            lines += [*_lines(Path(path).expanduser(), base, alias, 0), _EVERY_HOST]
-        return _Config.from_text("\n".join(lines)).lookup(alias)
+            _read(Path(path).expanduser(), base, _Reading(alias, lines))
+            lines.append(_EVERY_HOST)
+        found = _Config.from_text("\n".join(lines)).lookup(alias)
+        found[_CERTIFICATE] = [found[key] for key in sorted(found) if key.startswith(_CERTIFICATE)]
+        return dict(found)
     except (paramiko.ConfigParseError, ValueError, KeyError) as error:
         why = str(error)
     except paramiko.ssh_exception.CouldNotCanonicalize:
@@ -134,19 +170,31 @@ def many(options: Options, key: str) -> Sequence[str]:
         return value.replace('"', " ").split() if value else []
 
 
-def _lines(path: Path, base: str, alias: str, depth: int) -> Iterator[str]:
-    """Return the lines of a file and of those that it includes, as far as they can concern a host."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Files that are being read."""
+
+    alias: str  #: whose options are wanted
+    lines: list[str]  #: what was read so far, as far as it can concern the host
+    depth: int = 0  #: how many files include each other
+
+
+def _read(path: Path, base: str, reading: _Reading) -> None:
+    """Append the lines of a file and of those that it includes, as far as they can concern a host."""
     scope = _EVERY_HOST
     for line in (_understood(path, text) for text in _text(path).split("\n")):
         found = _KEYWORD.match(line)
         keyword = found[1].lower() if found else ""
         if keyword in ("host", "match"):
             scope = line
-        if found is None or keyword != "include":
-            yield line
-        elif _may_apply(scope, alias):
-            yield from _included(found[2], base, alias, depth + 1)
-            yield scope
+        if found and keyword == _CERTIFICATE:
+            # paramiko would keep the first of them
+            reading.lines.append(f"{keyword}{len(reading.lines):09} {found[2]}")
+        elif found is None or keyword != "include":
+            reading.lines.append(line)
+        elif _applies(scope, reading):
+            _include(found[2], base, scope, replace(reading, depth=reading.depth + 1))
+            reading.lines.append(scope)
 
 
 def _understood(path: Path, text: str) -> str:
@@ -178,29 +226,23 @@ def _criteria(text: str) -> str:
     return " ".join(words)
 
 
-def _included(patterns: str, base: str, alias: str, depth: int) -> Iterator[str]:
-    if depth > _DEEPEST:
+def _include(patterns: str, base: str, scope: str, reading: _Reading) -> None:
+    if reading.depth > _DEEPEST:
         msg = f"~/.ssh/config includes files {_DEEPEST} deep: does one include itself?"
         raise HostUnreachable(msg)
     for pattern in shlex.split(patterns):
         below = Path(base).expanduser() / Path(pattern).expanduser()
         for path in sorted(glob.glob(str(below))):  # noqa: PTH207 - an absolute pattern
-            yield from _lines(Path(path), base, alias, depth)
+            reading.lines.append(scope)
+            _read(Path(path), base, reading)
 
 
-def _may_apply(scope: str, alias: str) -> bool:
-    """Tell whether a host can be meant by the lines below a Host line; what a Match says is not known yet."""
-    found = _KEYWORD.match(scope)
-    if found is None or found[1].lower() != "host":
-        return False
-    patterns = shlex.split(found[2])
-    refused = [name[1:] for name in patterns if name.startswith("!")]
-    wanted = [name for name in patterns if not name.startswith("!")]
-    return _any(alias, wanted) and not _any(alias, refused)
-
-
-def _any(alias: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(alias, pattern) for pattern in patterns)
+def _applies(scope: str, reading: _Reading) -> bool:
+    """Tell whether a host is meant by what stands below a Host or a Match line here."""
+    if scope == _EVERY_HOST:
+        return True
+    probe = (*reading.lines, scope, f"{_PROBE} yes")
+    return _PROBE in _Config.from_text("\n".join(probe)).lookup(reading.alias)
 
 
 def _text(path: Path) -> str:

@@ -55,7 +55,7 @@ class Credentials:
 
     keys: tuple[str, ...] = ()  #: files of private keys that were named
     default_keys: bool = True  #: True: ~/.ssh/id_* are tried as well
-    certificate: str | None = None  #: of the user, where it does not lie beside its key
+    certificates: tuple[str, ...] = ()  #: of the user, where they do not lie beside their keys
     agent: str | None = None  #: path of its socket
     named_only: bool = False  #: True: the agent is asked for the named keys only
     password: SecretStr | None = None
@@ -74,7 +74,8 @@ class Trust:
     accept_new: bool = False
     setting: str = _SETTING  #: what would make it so, for messages
     hashed: bool = False  #: True: the names of new hosts are hashed
-    revoked: str | None = None  #: file of keys that are refused
+    revoked: tuple[str, ...] = ()  #: files of keys that are refused
+    algorithms: str = ""  #: HostKeyAlgorithms: with which keys a host may prove itself; "": with all that are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +200,10 @@ def _credentials(
 ) -> Credentials:
     configured = many(options, "identityfile")
     own = [profile.key_filename] if profile and profile.key_filename else []
-    certificates = many(options, "certificatefile")
     return Credentials(
         keys=_paths([*own, *configured], tokens),
         default_keys=not configured and (profile is None or profile.look_for_keys),
-        certificate=next(iter(_paths(certificates[:1], tokens)), None),
+        certificates=_paths(many(options, "certificatefile"), tokens),
         agent=_agent(options, tokens),
         named_only=one(options, "identitiesonly") == "yes",
         password=profile.password if profile else None,
@@ -232,13 +232,19 @@ def _trust(options: Options, tokens: Mapping[str, str], profile: SshProfile | No
         accept_new=policy in _ACCEPTS_NEW,
         setting=_SETTING if profile else _GATE_SETTING.format(tokens["n"]),
         hashed=one(options, "hashknownhosts") == "yes",
-        revoked=next(iter(_paths(many(options, "revokedhostkeys")[:1], tokens)), None),
+        revoked=_paths(many(options, "revokedhostkeys"), tokens),
+        algorithms=one(options, "hostkeyalgorithms") or "",
     )
 
 
 def _command(options: Options, tokens: Mapping[str, str]) -> str | None:
     text = one(options, "proxycommand")
-    return None if text is None or text.lower() == "none" else _expanded(text, tokens)
+    if text is None or text.lower() == "none":
+        return None
+    if (one(options, "proxyusefdpass") or "no").lower() == "yes":
+        msg = f"~/.ssh/config has ProxyUseFdpass for {tokens['n']}: expected a ProxyCommand that stays"
+        raise HostUnreachable(msg)
+    return _expanded(text, tokens)
 
 
 def _paths(texts: Sequence[str], tokens: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ Nothing is sent to a host before its key was checked. A changed key is never acc
 from __future__ import annotations
 
 import base64
+import fnmatch
 import hashlib
 import logging
 from typing import TYPE_CHECKING, Final
@@ -54,10 +55,21 @@ class HostKeys:
         ]
 
     def preferred(self, offered: Sequence[str]) -> list[str]:
-        """Return the algorithms with those first by which the host is known: else it would look changed."""
+        """Return the algorithms with those first by which the host is known: else it would look changed.
+
+        Raises:
+            HostKeyRefused: HostKeyAlgorithms leaves none.
+        """
+        allowed = [name for name in offered if _is_allowed(name, self._trust.algorithms)]
+        if not allowed:
+            msg = (
+                f"HostKeyAlgorithms {self._trust.algorithms} of ~/.ssh/config leaves no key by which {self._names[0]} "
+                f"could be known here; expected one of {', '.join(offered)}"
+            )
+            raise HostKeyRefused(msg)
         known = {line.type for line in (*self._lines, *self._portless) if not line.mark}
         algorithms = {name for key in known for name in _algorithms(key)}
-        return sorted(offered, key=lambda name: name not in algorithms)
+        return sorted(allowed, key=lambda name: name not in algorithms)
 
     def check(self, key: PKey) -> None:
         """Accept a host's key, perhaps for good.
@@ -70,8 +82,9 @@ class HostKeys:
         revoked = [line for line in everywhere if line.mark == _REVOKED and line.key == shown]
         if revoked:
             self._refuse(key, f"is revoked by {revoked[0].place}", "ask the site's administrators")
-        if (file := self._trust.revoked) and is_revoked(file, key):
-            self._refuse(key, f"is revoked by {file}", "ask the site's administrators")
+        for file in self._trust.revoked:
+            if is_revoked(file, key):
+                self._refuse(key, f"is revoked by {file}", "ask the site's administrators")
         if any(not line.mark and line.key == shown for line in everywhere):
             return
         if other := [line for line in self._lines if not line.mark]:
@@ -129,6 +142,15 @@ def fingerprint(key: bytes) -> str:
 def shown_key(key: PKey) -> str:
     """Return type and fingerprint."""
     return f"{key.get_name()} {fingerprint(key.asbytes())}"
+
+
+def _is_allowed(name: str, given: str) -> bool:
+    """Tell whether HostKeyAlgorithms allows an algorithm; what it adds to the usual ones is not added here."""
+    patterns = [pattern.strip() for pattern in given.strip('"').lstrip("+^-").split(",")]
+    if not given or given.startswith(("+", "^")):
+        return True
+    fits = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return fits is not given.startswith("-")
 
 
 def _algorithms(key_type: str) -> Sequence[str]:

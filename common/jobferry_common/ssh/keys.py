@@ -62,6 +62,10 @@ class UnusableKeyError(Exception):
     """A key cannot be used, and why."""
 
 
+class _OfAnotherKeyError(UnusableKeyError):
+    """A certificate is none of a key."""
+
+
 class Agent(paramiko.agent.AgentSSH):
     """The agent behind a socket."""
 
@@ -147,7 +151,7 @@ class Keys:
         except UnusableKeyError as error:
             self.notes.append(f"{path} {error}")
             return
-        for certificate in filter(None, (f"{path}{CERTIFICATE}", self._credentials.certificate)):
+        for certificate in (f"{path}{CERTIFICATE}", *self._credentials.certificates):
             if self._certified(key, certificate):
                 yield Offer(key=key, name=f"{path} with {certificate}")
                 key.public_blob = None
@@ -162,6 +166,11 @@ class Keys:
             return False
         try:
             why = _load(key, _content(path), self._user)
+        except _OfAnotherKeyError as error:
+            # of several that were named each is of one key
+            if path not in self._credentials.certificates or len(self._credentials.keys) == 1:
+                self.notes.append(f"the certificate {path} {error}")
+            return False
         except UnusableKeyError as error:
             self.notes.append(f"the certificate {path} {error}")
             return False
@@ -196,12 +205,12 @@ def _load(key: paramiko.PKey, data: bytes, user: str) -> str:
     found = certificates.certificate_in(data)
     if found is not None and certificates.key_of(found) != key.asbytes():
         msg = "is of another key"
-        raise UnusableKeyError(msg)
+        raise _OfAnotherKeyError(msg)
     try:
         key.load_certificate(data.decode())
     except (ValueError, paramiko.SSHException):
         msg = "is of another kind of key, or damaged"
-        raise UnusableKeyError(msg) from None
+        raise _OfAnotherKeyError(msg) from None
     return certificates.doubts(found, user, time.time()) if found else ""
 
 

@@ -45,12 +45,19 @@ def servers(slurm: SlurmCluster, beta: SlurmCluster, tmp_path: Path) -> Iterator
         yield [one, other]
 
 
+@pytest.fixture(params=["remote of {}", "remote of both"])
+def root(request: pytest.FixtureRequest) -> str:
+    """The root of a cluster, by its name: each has its own, or they share one on a file system that both see."""
+    return str(request.param)
+
+
 @pytest.fixture
 def fleet(
     fleet_of: Callable[..., Fleet],
     servers: list[SshServer],
     home: Path,
     tmp_path: Path,
+    root: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Fleet:
     """Two clusters that take few jobs at once, and a worker for each that reaches it by ssh."""
@@ -68,7 +75,7 @@ def fleet(
         return {
             "batch_type": "Slurm",
             "context_type": "SSH",
-            "remote_root": str(tmp_path / f"remote of {name}"),
+            "remote_root": str(tmp_path / root.format(name)),
             "commands_per_second": 50.0,
             "max_queued_jobs": 4,
             "remote_profile": login,
@@ -85,7 +92,7 @@ def fleet(
 
 @pytest.mark.parametrize("cluster", [["alpha", "beta"], "any"])
 def test_every_result_comes_back_from_where_its_job_went(
-    fleet: Fleet, servers: list[SshServer], tmp_path: Path, cluster: Any
+    fleet: Fleet, servers: list[SshServer], tmp_path: Path, root: str, cluster: Any
 ) -> None:
     wait_until(lambda: len(fleet.ledger().clusters()) == 2, "both are announced", limit=PATIENCE)
     work = Work(tmp_path, [COMMAND] * TASKS)
@@ -111,12 +118,19 @@ def test_every_result_comes_back_from_where_its_job_went(
     assert said == [record.cluster for record in jobs]
     assert min(said.count(name) for name in ("alpha", "beta")) >= 4
     assert work.starts() == [1] * TASKS
-    marks = sorted(path.name for path in work.base.glob("mark*"))
-    assert marks in (["mark", "mark.alpha"], ["mark", "mark.beta"])
-    assert {(work.base / name).read_text().strip() for name in marks} == {"alpha", "beta"}
+    assert _marks_are_right(work.base, shared="{}" not in root)
     assert [server.log().count("Accepted publickey") for server in servers] == [1, 1]
 
     wait_until(
         lambda: handle.status().results is ResultsState.CLEANED, "both are cleaned", limit=PATIENCE
     )
     assert not list(tmp_path.glob(f"remote of */{handle.id}"))
+
+
+def _marks_are_right(base: Path, *, shared: bool) -> bool:
+    """Tell whether the common result came back: of each cluster, or the one there is in a root that they share."""
+    marks = {path.name: path.read_text().strip() for path in base.glob("mark*")}
+    if shared:
+        return "mark" in marks and set(marks.values()) <= {"alpha", "beta"}
+    names = sorted(marks) in (["mark", "mark.alpha"], ["mark", "mark.beta"])
+    return names and set(marks.values()) == {"alpha", "beta"}

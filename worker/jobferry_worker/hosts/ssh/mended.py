@@ -40,8 +40,8 @@ def marks_of(login: Login) -> tuple[object, ...]:
 def _files(login: Login) -> Iterator[Path]:
     given, trust = login.credentials, login.trust
     keys = (*given.keys, *(DEFAULT_KEYS if given.default_keys else ()))
-    certificates = (given.certificate, *(f"{key}{CERTIFICATE}" for key in keys))
-    hosts = (*trust.files, *trust.global_files, trust.revoked)
+    certificates = (*given.certificates, *(f"{key}{CERTIFICATE}" for key in keys))
+    hosts = (*trust.files, *trust.global_files, *trust.revoked)
     for path in filter(None, (*keys, *certificates, *hosts)):
         yield Path(path).expanduser()
 
