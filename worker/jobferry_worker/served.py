@@ -207,9 +207,8 @@ class Served:
         ledger = self._service.ledger
         try:
             header = ledger.header(run)
-        except (
-            CORRUPT
-        ):  # no other run waits for it: the move that is asked for fails, and blames it
+        except CORRUPT:
+            # no other run waits for it: the move that is asked for fails, and blames it
             return False
         if not header.is_shared:
             return header.tasks <= SMALL_TASKS
