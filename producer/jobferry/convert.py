@@ -181,13 +181,16 @@ def write(data: dict[str, Any], file: Path) -> Path:
     """Write plain values as the file's name asks for, whole or not at all; comments are not among them.
 
     Raises:
-        BadInput: it asks for TOML, which has no null, or it cannot be written.
+        BadInput: that format has no words for a value, such as null in TOML, or it cannot be written.
     """
     write_text = _WRITERS.get(file.suffix.lower(), _json)
     try:
         write_whole(file, write_text(data).encode())
     except BadInput as error:
         raise error.within(str(file)) from None
+    except (TypeError, ValueError, yaml.YAMLError) as error:  # such as a date, in JSON
+        what = f"this format has no words for a value: {error}; choose another with --output"
+        raise BadInput([Problem(str(file), what)]) from None
     except OSError as error:
         raise BadInput([Problem(str(file), f"cannot be written: {error.strerror}")]) from None
     return file

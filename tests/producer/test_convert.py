@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,3 +123,45 @@ def test_what_toml_cannot_say_is_told_by_its_place(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"task_list\.0\.errlog: is null, which TOML cannot say"):
         write(data, file)
     assert not file.exists()
+
+
+def test_nothing_takes_the_place_of_what_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR)
+    write({"group_size": 1}, pipe)
+    assert pipe.is_fifo()
+    assert json.loads(os.read(end, 1000)) == {"group_size": 1}
+    os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("_when: 2020-01-01", "new.json"),
+        ("_key: !!binary aGVsbG8=", "new.json"),
+        ("_key: !!set {a, b}", "new.toml"),
+        ('_key: "\\ud800"', "new.json"),
+    ],
+)
+def test_what_a_format_has_no_words_for_is_told(given: str, name: str, tmp_path: Path) -> None:
+    file, new = tmp_path / "old.yaml", tmp_path / name
+    file.write_text(f"group_size: 1\n{given}\n")
+    data, _ = converted(file)
+    with pytest.raises(BadInput, match="this format has no words for a value"):
+        write(data, new)
+    assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("deep.json", f'{{"task_list": {"[" * 900}{"]" * 900}}}'),
+        ("deep.toml", f"group_size = 1\n_note{'.a' * 2000} = 1\n"),
+    ],
+)
+def test_what_is_nested_too_deeply_is_told(name: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(BadInput, match="is nested too deeply"):
+        converted(file)

@@ -154,7 +154,10 @@ def resolved(
         BadInput: a reference is not allowed, leads in a circle, or cannot be read.
     """
     resolver = Resolver(where, _read_referred, allow_ref=allow_ref, within=within)
-    found = resolver.value(data, directory or Path(), (real_path(file),) if file else ())
+    try:
+        found = resolver.value(data, directory or Path(), (real_path(file),) if file else ())
+    except RecursionError:
+        raise BadInput([Problem(where, "is nested too deeply")]) from None
     if resolver.problems:
         raise BadInput(resolver.problems)
     return found

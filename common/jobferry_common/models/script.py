@@ -60,7 +60,7 @@ def metadata(text: str) -> str:
     Raises:
         ValueError: there is none, or more than one.
     """
-    lines = text.splitlines()
+    lines = _lines(text)
     starts = [number for number, line in enumerate(lines) if line == _OPENING]
     if not starts:
         msg = f"holds no line {_OPENING!r}; expected PEP 723 metadata, with a table [tool.jobferry]"
@@ -70,6 +70,11 @@ def metadata(text: str) -> str:
         msg = f"holds the line {_OPENING!r} more than once"
         raise ValueError(msg)
     return "\n".join(line[2:] for line in block)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines as PEP 723 has them; `splitlines` cuts at other characters, too."""
+    return text.split("\n")
 
 
 def _block(lines: Sequence[str]) -> list[str]:
@@ -102,7 +107,7 @@ def read_script(path: Path, *, allow_ref: bool = False) -> Script:
 
 def _parsed(text: str) -> Any:  # noqa: ANN401
     inner = metadata(text)
-    above = text.splitlines().index(_OPENING) + 1
+    above = _lines(text).index(_OPENING) + 1
     return reading.parse_toml("\n" * above + inner)  # so that a fault is told by the script's line
 
 

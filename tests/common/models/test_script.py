@@ -94,6 +94,12 @@ def test_metadata_that_is_none_is_told(text: str, told: str, tmp_path: Path) -> 
         read_script(file)
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\x0c", "\x85"])
+def test_a_line_ends_where_pep_723_says(character: str) -> None:
+    text = f"x = '{character}'\n# /// script\n# # a{character}b\n# c = 1\n# ///\n"
+    assert metadata(text) == f"# a{character}b\nc = 1"
+
+
 def test_metadata_ends_with_the_last_closing_line_of_its_comment() -> None:
     text = "# /// script\n# a = '''\n# ///\n#\n# '''\n# ///\nprint()\n# ///\n"
     assert metadata(text) == "a = '''\n///\n\n'''"
