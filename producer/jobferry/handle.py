@@ -22,7 +22,7 @@ from jobferry_common.errors import UnknownId
 from jobferry_common.names import ClusterName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jobferry.client import Client
     from jobferry_common.events import Event
@@ -35,6 +35,12 @@ _log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 #: the cursor before the first event
 START = "0"
+
+
+def _elsewhere(run: RunId) -> Handle:
+    from jobferry.client import default_client
+
+    return Handle(default_client(), run)
 
 
 class Handle:
@@ -59,6 +65,15 @@ class Handle:
     def __repr__(self) -> str:
         """Return the run's id in words."""
         return f"<Handle of run {self._run}>"
+
+    def __deepcopy__(self, memo: object) -> Handle:
+        """Return another handle on the run, with the same way to the broker."""
+        del memo
+        return Handle(self.client, self._run, attached=self.attached, taken_over=self.taken_over)
+
+    def __reduce__(self) -> tuple[Callable[[RunId], Handle], tuple[RunId]]:
+        """Let another process have it, which takes the way to the broker that its own settings name."""
+        return _elsewhere, (self._run,)
 
     @property
     def id(self) -> RunId:

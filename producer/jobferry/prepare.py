@@ -88,7 +88,7 @@ def prepare(
     """
     if not isinstance(submission, Submission):
         submission = Submission.load_from_dict(submission)
-    given = directory or os.getcwd()  # noqa: PTH109
+    given = directory or working_directory()
     work = _Work(submission, given, _target(submission, given, clusters or {}, keep))
     return work.document(owner or this_user(), clean)
 
@@ -274,6 +274,15 @@ def _target(
         retry_count=max((one.retry_count for one in known), default=Policy().retry_count),
         batch_type=types.pop() if len(types) == 1 and all_known else None,
     )
+
+
+def working_directory() -> str:
+    """Return where this process is; raises `BadInput` where that directory was removed."""
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError as error:
+        what = f"it cannot be told: {error.strerror}; was it removed? Change into one that exists"
+        raise BadInput([Problem("the working directory", what)]) from None
 
 
 def work_base_of(

@@ -15,7 +15,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jobferry.prepare import work_base_of
+from jobferry.prepare import work_base_of, working_directory
 from jobferry.submission import Submission
 from jobferry.writing import write_whole
 from jobferry_common.errors import BadInput, Problem
@@ -56,7 +56,7 @@ def load_script(
     file = Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises
     script = read_script(file, allow_ref=allow_ref)
     known = _profiles() if clusters is None and script.machine is None else clusters or {}
-    base = work_base_of(script, os.getcwd(), known)  # noqa: PTH109
+    base = work_base_of(script, working_directory(), known)
     name = _below(file, base) or _copied(file, base, made if made is not None else [])
     tasks = [
         _task(task, where, name)

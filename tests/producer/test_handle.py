@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobferry import Submission
 from jobferry.client import Client
 from jobferry_common.errors import BrokerUnreachable, UnknownId, WorkFailed
 from jobferry_common.messages import mark_alive, queue_key, queue_of, waiting, worker_key
@@ -39,6 +42,20 @@ def test_a_handle_waits_until_the_results_are_here(
     assert record.state is RunState.FINISHED
     assert record.results is ResultsState.DELIVERED
     assert handle.result().finished == 3
+
+
+def test_a_handle_is_copied_and_sent_to_other_processes(
+    client: Client,
+) -> None:
+    handle = accepted(client)
+    submission = Submission("work")
+    submission.handle = handle
+    twin = copy.deepcopy(submission).handle
+    assert twin is not None
+    assert (twin.id, twin.client) == (handle.id, client)
+    far = pickle.loads(pickle.dumps(submission)).handle
+    assert far.status() == handle.status()
+    far.client.close()
 
 
 def test_waiting_ends_at_its_time(client: Client) -> None:

@@ -38,6 +38,17 @@ def test_each_directory_that_a_pattern_means_has_a_task(folder: Path) -> None:
     assert submission.prepare().header.tasks == 3
 
 
+def test_a_working_directory_that_was_removed_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = folder / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(BadInput, match="the working directory: it cannot be told"):
+        load_script(script(folder / "work", TABLE))
+
+
 def test_the_name_of_a_script_is_one_word(folder: Path) -> None:
     file = script(folder / "work", TABLE)
     file = file.rename(file.with_name("it's; rm.py"))
