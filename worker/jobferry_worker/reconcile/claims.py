@@ -45,7 +45,7 @@ def plan_claims(s: Snapshot) -> Iterator[ClaimJobs]:
     out = Counter(job.key.run for job in s.flight if job.record.state in OUT)
     wishes = []
     for run, pool in s.pools.items():
-        if not pool.open or not _may_claim(s, run):
+        if not _may_claim(s, run):
             continue
         view = s.runs[run]
         if (part := _part(s, view, pool)) > 0:
