@@ -37,7 +37,7 @@ PAIRS: Final[Mapping[str, str]] = MappingProxyType(
 #: contexts of such systems
 BRIDGED: Final = frozenset(PAIRS.values())
 
-_OTHER_NAMES: Final = {"lebesgue": "Bohrium", "dpcloudserver": "Bohrium"}
+_OTHER_NAMES: Final = {"Lebesgue": "Bohrium", "DpCloudServer": "Bohrium"}
 _SUFFIX: Final = "context"
 
 
@@ -59,6 +59,11 @@ def context_type(text: str) -> str:
     return _find(text, text.lower().removesuffix(_SUFFIX), CONTEXTS, "context")
 
 
+def names_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of batch types or contexts with the other names that they go by, without "Context"."""
+    return (*names, *(alias for alias, name in _OTHER_NAMES.items() if name in names))
+
+
 def misfit(batch: str, context: str) -> str:
     """Return why a batch type and a context do not go together; "" if they do."""
     wanted = PAIRS.get(batch)
@@ -75,7 +80,7 @@ def misfit(batch: str, context: str) -> str:
 def _find(text: str, key: str, names: tuple[str, ...], what: str) -> str:
     key = key.replace("_", "")
     known = {name.lower().replace("_", ""): name for name in names} | {
-        alias: name for alias, name in _OTHER_NAMES.items() if name in names
+        alias.lower(): name for alias, name in _OTHER_NAMES.items() if name in names
     }
     if key in known:
         return known[key]

@@ -53,7 +53,7 @@ class Machine(Target):
         """Return the machine of plain values: of its own, or of a file that holds resources too."""
         if not holds_both(data):
             return super().built(data, label)
-        both = _WithResources.built(data, label)
+        both = WithResources.built(data, label)
         machine = cls.model_validate(both.machine)
         machine._resources = both.resources  # noqa: SLF001 - our own class
         return machine
@@ -72,5 +72,7 @@ class Machine(Target):
             yield ("remote_root",), "is missing; this context needs the directory where jobs run"
 
 
-class _WithResources(MachineBeside):
-    machine: Machine
+class WithResources(MachineBeside):
+    """An older file: a machine (or "batch"), and the resources beside it."""
+
+    machine: Machine  #: where it runs

@@ -221,9 +221,9 @@ class MachineBeside(Model):
 
     aliases: ClassVar[Mapping[str, str]] = {"batch": "machine"}
 
-    machine: Any = None
+    machine: Any = None  #: is not looked at
     command: Any = None  #: DP-GEN's, for tasks that it makes itself
-    resources: Resources
+    resources: Resources  #: of each job
 
 
 #: what stands in a file with resources and a machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SerializeAsAny, StrictStr, ValidationInfo, field_validator
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import BaseModel
+
+
+#: contexts whose jobs run below a directory that the user names
+NEED_REMOTE_ROOT: Final = ("Local", "SSH", "HDFS")
 
 
 class Target(Model):
@@ -78,7 +82,7 @@ def missing_remote_root(data: Mapping[str, Any]) -> bool:
         context = kinds.context_type(data["context_type"])
     except (KeyError, ValueError, AttributeError):
         return False
-    return context in ("Local", "SSH", "HDFS") and not data.get("remote_root")
+    return context in NEED_REMOTE_ROOT and not data.get("remote_root")
 
 
 def with_retries(data: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,15 @@ import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, PlainValidator, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
 
 from jobferry_common.models.faults import shown
 from jobferry_common.models.paths import inside
@@ -103,16 +111,19 @@ def _variable(name: str) -> str:
     raise ValueError(msg)
 
 
+#: text that says something, in a schema
+_SOME: Final[dict[str, Any]] = {"type": "string", "minLength": 1}
+
 Text = Annotated[StrictStr, AfterValidator(_sound)]
 #: what becomes a line of a script's header, or a part of one
 Line = Annotated[StrictStr, AfterValidator(_line)]
 #: what a user calls something: one line without control characters
 Name = Annotated[StrictStr, AfterValidator(_name)]
-Command = Annotated[StrictStr, AfterValidator(_command)]
+Command = Annotated[StrictStr, AfterValidator(_command), WithJsonSchema(_SOME)]
 #: below its directory, able to travel; kept as written
-RelativePath = Annotated[StrictStr, AfterValidator(_relative)]
+RelativePath = Annotated[StrictStr, AfterValidator(_relative), WithJsonSchema(_SOME)]
 #: a file that is written
-LogPath = Annotated[StrictStr, AfterValidator(_log)]
+LogPath = Annotated[StrictStr, AfterValidator(_log), WithJsonSchema(_SOME)]
 if TYPE_CHECKING:  # users write lists; what a model holds is frozen
     Texts = Sequence[str]
     RelativePaths = Sequence[str]

@@ -10,6 +10,7 @@ import pytest
 
 from jobferry_common.errors import BadInput
 from jobferry_common.models.schemas import KINDS, schema_of
+from tests.testbed.json_schema import fits
 
 PUBLISHED: Final = Path(__file__).parents[3] / "docs/schema"
 
@@ -40,16 +41,29 @@ def references(value: Any) -> list[str]:
     return []
 
 
+def of_model(kind: str) -> dict[str, Any]:
+    """Return the schema of the model itself: a file of it may be of an older form, too."""
+    schema = schema_of(kind)
+    found: dict[str, Any] = schema["$defs"].get(KINDS[kind].__name__, schema)
+    return found
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_stands_in_its_schema(kind: str) -> None:
-    properties = schema_of(kind)["properties"]
+    properties = of_model(kind)["properties"]
     assert set(KINDS[kind].model_fields) | set(KINDS[kind].aliases) <= set(properties)
 
 
 def test_names_are_offered_and_other_spellings_allowed() -> None:
-    batch = schema_of("machine")["properties"]["batch_type"]
+    batch = of_model("machine")["properties"]["batch_type"]
     assert "Slurm" in batch["anyOf"][0]["enum"]
-    assert "string" in batch["anyOf"][1]["type"]
+    for name in ("slurm_job_array", "SLURMJOBARRAY", "lebesgue", "jh_unischeduler"):
+        assert fits(batch, name)
+    assert not fits(batch, "Slrum")
+    context = of_model("machine")["properties"]["context_type"]
+    for name in ("lazy_local", "LazyLocalContext", "lazylocalcontext", "dp_cloud_server_context"):
+        assert fits(context, name)
+    assert not fits(context, "LocalContexts")
 
 
 def test_an_unknown_kind_is_answered_with_the_near_one() -> None:
