@@ -29,7 +29,11 @@ def place(short_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def project(place: Path) -> Path:
     """A directory with a common file and the inputs of four tasks."""
-    base = place / "parent_dir"
+    return inputs(place / "parent_dir")
+
+
+def inputs(base: Path) -> Path:
+    """Make a work base with a common file and the inputs of four tasks."""
     for name in DIRS:
         (base / name).mkdir(parents=True)
         (base / name / "example.txt").write_text(f"example of {name}\n")

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobferry import Job, JobStatus, Machine, Submission, Task
+from tests.seeds.conftest import inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.needs("valkey")
 
+#: jsons/machine_local_shell.json
 MACHINE_LOCAL_SHELL = {
     "batch": {
         "batch_type": "shell",
         "context_type": "local",
-        "local_root": "./",
+        "local_root": "./test_shell_trival_dir",
         "remote_root": "./tmp_shell_trival_dir",
     },
     "resources": {
@@ -40,42 +42,61 @@ def older_program() -> Submission:
         forward_common_files=["graph.pb"],
         backward_common_files=[],
     )
-    first, *others = [
+    task1, task2, task3, task4 = (
         Task(
-            command="cat example.txt ../graph.pb",
+            command="cat example.txt",
             task_work_path=f"dir{number}/",
             forward_files=["example.txt"],
             backward_files=["out.txt"],
             outlog="out.txt",
         )
         for number in range(1, 5)
-    ]
-    submission.register_task(first)
-    submission.register_task_list(others)
+    )
+    submission.register_task_list([task1, task2, task3, task4])
     submission.generate_jobs()
     submission.bind_batch(batch=machine.batch)
     return submission
 
 
 @pytest.fixture
-def program(project: Path, place: Path) -> Submission:
-    assert project.is_dir()
+def base(place: Path) -> Path:
+    """The work base below the machine's local_root."""
+    found = place / "test_shell_trival_dir/parent_dir"
+    inputs(found)
+    return found
+
+
+@pytest.fixture
+def program(base: Path, place: Path) -> Submission:
+    assert base.is_dir()
     (place / "jsons").mkdir()
     (place / "jsons/machine_local_shell.json").write_text(json.dumps(MACHINE_LOCAL_SHELL))
     return older_program()
 
 
-def test_the_older_program_has_its_results(program: Submission, project: Path) -> None:
+def test_the_older_program_has_its_results(program: Submission, base: Path, place: Path) -> None:
     assert not program.check_all_finished()
     assert [job.job_state for job in program.belonging_jobs] == [JobStatus.unsubmitted] * 2
     program.run_submission(clean=False)
     for number in range(1, 5):
-        found = (project / f"dir{number}/out.txt").read_text()
-        assert found == f"example of dir{number}\ngraph\n"
+        assert (base / f"dir{number}/out.txt").read_text() == f"example of dir{number}\n"
     assert program.check_all_finished()
     assert [job.job_state for job in program.belonging_jobs] == [JobStatus.finished] * 2
     assert all(job.job_id for job in program.belonging_jobs)
+    here = place / "tmp_shell_trival_dir"
+    assert list(here.glob("*/dir1/example.txt"))
     program.clean_jobs()
+
+
+def test_a_task_may_be_registered_alone(program: Submission, base: Path) -> None:
+    assert base.is_dir()
+    assert program.machine is not None
+    again = Submission(
+        "parent_dir/", resources=program.resources, forward_common_files=["graph.pb"]
+    )
+    for task in program.task_list:
+        again.register_task(task)
+    assert again.bind_batch(batch=program.machine) == program
 
 
 def test_jobs_hold_the_tasks_that_the_run_groups(program: Submission) -> None:

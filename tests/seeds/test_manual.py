@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobferry import Job, JobStatus, Machine, Resources, Submission, Task
+from tests.seeds.conftest import inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.needs("valkey")
 MACHINE = {
     "batch_type": "Slurm",
     "context_type": "SSHContext",
-    "local_root": "./",
+    "local_root": "/home/user123/workplace/22_new_project/",
     "remote_root": "/home/user123/dpdispatcher_work_dir/",
     "remote_profile": {
         "hostname": "39.106.xx.xxx",
@@ -43,7 +45,7 @@ RESOURCES = {
     "group_size": 5,
 }
 TASK = {
-    "command": "cat conf.lmp input.lammps ../graph.pb | tee log.lammps",
+    "command": "lmp -i input.lammps",
     "task_work_path": "bct-0/",
     "forward_files": ["conf.lmp", "input.lammps"],
     "backward_files": ["log.lammps"],
@@ -52,23 +54,36 @@ TASK = {
 }
 
 
+#: stands for LAMMPS: writes down what it reads
+LMP = """#!/bin/bash
+[ "$1" = -i ] || exit 64
+cat conf.lmp "$2" ../graph.pb > log.lammps
+"""
+
+
 @pytest.fixture
-def files(project: Path, place: Path) -> Path:
-    (project / "bct-0").mkdir()
+def files(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The manual's directories and files, and a command `lmp` on the PATH of a login shell."""
+    base = inputs(place / "lammps_md_300K_5GPa")
+    (base / "bct-0").mkdir()
     for name in ("conf.lmp", "input.lammps"):
-        (project / "bct-0" / name).write_text(f"{name}\n")
+        (base / "bct-0" / name).write_text(f"{name}\n")
+    (place / "bin").mkdir()
+    (place / "bin/lmp").write_text(LMP)
+    (place / "bin/lmp").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place / 'bin'}:{os.environ['PATH']}")
     described = {"machine": HERE, "resources": RESOURCES, "task": TASK}
     for name, plain in described.items():
         (place / f"{name}.json").write_text(json.dumps(plain))
-    return project
+    return base
 
 
 def getting_started() -> Submission:
     """Do what the manual's first program does: everything but the run."""
     machine = Machine.load_from_json("machine.json")
     resources = Resources.load_from_json("resources.json")
-    tasks = [Task.load_from_json("task.json")]
-    tasks += [
+    task0 = Task.load_from_json("task.json")
+    task1, task2, task3, task4 = (
         Task(
             command="cat example.txt",
             task_work_path=f"dir{number}/",
@@ -77,12 +92,13 @@ def getting_started() -> Submission:
             outlog="out.txt",
         )
         for number in range(1, 5)
-    ]
+    )
+    task_list = [task0, task1, task2, task3, task4]
     return Submission(
-        work_base="parent_dir/",
+        work_base="lammps_md_300K_5GPa/",
         machine=machine,
         resources=resources,
-        task_list=tasks,
+        task_list=task_list,
         forward_common_files=["graph.pb"],
         backward_common_files=[],
     )
@@ -128,7 +144,7 @@ def test_it_may_run_beside_other_coroutines(files: Path) -> None:
 def test_a_dry_run_of_the_machine_as_it_stands_there_shows_its_script(
     files: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "machine.json").write_text(json.dumps(MACHINE))
+    (place / "machine.json").write_text(json.dumps({**MACHINE, "local_root": "./"}))
     before = sorted(files.rglob("*"))
     getting_started().run_submission(dry_run=True)
     script = capsys.readouterr().out
@@ -154,7 +170,7 @@ def test_what_resources_export_and_source_is_there_for_tasks(files: Path, place:
 def test_resources_with_everything_in_them_stand_in_the_script(
     files: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "machine.json").write_text(json.dumps(MACHINE))
+    (place / "machine.json").write_text(json.dumps({**MACHINE, "local_root": "./"}))
     submission = getting_started()
     submission.resources = Resources(
         number_node=1,

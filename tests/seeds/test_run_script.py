@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from jobferry.cli.main import app
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.needs("valkey", "uv")
 
@@ -82,6 +80,27 @@ def test_uv_honours_what_the_script_depends_on(place: Path, dependency: str, con
     (place / "script.py").write_text(text)
     run()
     assert (place / "log").read_text() == "hello of the package\n"
+
+
+def test_the_documents_script_says_hello(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `uv run` as it stands there, and nothing that the script depends on."""
+    from uv import find_uv_bin
+
+    monkeypatch.setenv("PATH", f"{Path(find_uv_bin()).parent}:{os.environ['PATH']}")
+    for name, value in {"OFFLINE": "1", "NO_CONFIG": "1", "PYTHON": sys.executable}.items():
+        monkeypatch.setenv(f"UV_{name}", value)
+    monkeypatch.setenv("UV_CACHE_DIR", str(place / "cache"))
+    text = SCRIPT.format(
+        tool="dpdispatcher",
+        dependency="",
+        context="LazyLocalContext",
+        command="uv run",
+        where="./",
+        body='print("hello world!")',
+    )
+    (place / "script.py").write_text(text)
+    run()
+    assert (place / "log").read_text() == "hello world!\n"
 
 
 def test_one_task_for_each_directory_of_a_pattern(place: Path) -> None:
