@@ -169,6 +169,24 @@ class Settings(BaseSettings):
                 raise ValueError(msg)
         return clusters
 
+    @field_validator("clusters")
+    @classmethod
+    def _bridges_of_their_own(
+        cls, clusters: dict[str, ClusterProfile]
+    ) -> dict[str, ClusterProfile]:
+        """Refuse one bridge for two clusters: whoever carries a job there does so with the key of its own cluster."""
+        found: dict[str, str] = {}
+        for name, profile in clusters.items():
+            root = profile.root if profile.is_bridged else None
+            other = found.setdefault(root, name) if root else name
+            if other != name:
+                msg = (
+                    f"{other} and {name} would share the directory {root} of their bridges; expected another "
+                    "remote_profile.bridge_root in one of them"
+                )
+                raise ValueError(msg)
+        return clusters
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -243,3 +243,24 @@ def test_one_variable_that_cannot_be_read_does_not_hide_the_others(
     assert "expected JSON" in str(wrong)
     assert settings.stack.directory == tmp_path
     assert settings.timings.soft_stop_seconds == 7
+
+
+CLOUD = """
+[clusters.{name}]
+batch_type = "OpenAPI"
+context_type = "OpenAPI"
+remote_profile = {{access_key = "env:{key}", machine_type = "c8_m32_cpu"{further}}}
+"""
+
+
+def test_two_clusters_do_not_share_the_directory_of_a_bridge(config: Path) -> None:
+    first = CLOUD.format(name="a", key="FIRST", further="")
+    config.write_text(first + CLOUD.format(name="b", key="SECOND", further=""))
+    with pytest.raises(BadInput) as caught:
+        load_settings()
+    assert "clusters: a and b would share the directory ~/.jobferry/bridges/" in str(caught.value)
+    assert "expected another remote_profile.bridge_root in one of them" in str(caught.value)
+    apart = CLOUD.format(name="b", key="SECOND", further=', bridge_root = "/data"')
+    config.write_text(first + apart)
+    roots = {name: profile.root for name, profile in load_settings().clusters.items()}
+    assert roots["a"] != roots["b"] == "/data"

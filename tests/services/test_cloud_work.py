@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobferry_common.states import JobState, RunState
+from jobferry_common.states import JobState
 from tests.fake import cloud_server
 from tests.fake.cloud_server import Cloud
 from tests.fake.conftest import SERVICES, keys, profile_of
+from tests.testbed import bridged
 from tests.testbed.processes import wait_until
 from tests.testbed.work import COPY, PATIENCE, Work, until
 
@@ -104,22 +105,15 @@ def _no_secret(fleet: Fleet, root: Path) -> None:
 def test_a_failure_is_retried_and_told_with_its_code(
     make_fleet: Makes, cloud: Cloud, tmp_path: Path
 ) -> None:
-    work = Work(tmp_path, [COPY, "exit 3"])
-    handle = make_fleet().submit(work.submission(cluster="cloud"))
-    assert handle.wait(PATIENCE).state is RunState.FAILED
-    assert work.starts() == [1, 2]
-    [failure] = handle.result(PATIENCE, checked=False).failures
-    assert (failure.task, failure.code) == (1, 3)
+    bridged.fails_with_its_code(make_fleet(), Work(tmp_path, [COPY, "exit 3"]), cluster="cloud")
     assert len(keys(cloud)) == 3
 
 
 def test_running_work_is_cancelled(make_fleet: Makes, cloud: Cloud, tmp_path: Path) -> None:
-    work = Work(tmp_path, ["sleep 600"] * 2)
-    handle = make_fleet().submit(work.submission(cluster="cloud"))
-    until(handle, JobState.RUNNING, 2)
-    handle.cancel()
-    assert handle.wait(PATIENCE).state is RunState.CANCELLED
-    assert {one.how for one in cloud.platform.engine.elements()} == {"cancelled"}
+    def how() -> list[str | None]:
+        return [one.how for one in cloud.platform.engine.elements()]
+
+    bridged.is_cancelled(make_fleet(), Work(tmp_path, ["sleep 600"] * 2), cluster="cloud", how=how)
 
 
 def test_a_lost_answer_to_a_new_job_makes_no_second_one(
@@ -138,15 +132,8 @@ def test_a_worker_that_is_killed_on_the_way_starts_nothing_twice(
     make_fleet: Makes, cloud: Cloud, tmp_path: Path, point: str
 ) -> None:
     """Between upload and creation; between creation and its being written down; before results are told."""
-    fleet = make_fleet(worker=False)
-    doomed = fleet.start_worker(JOBFERRY_KILL_AT=point)
-    work = Work(tmp_path, [COPY] * 2)
-    handle = fleet.submit(work.submission(cluster="cloud"))
-    assert doomed.wait(PATIENCE) == -9
-    fleet.start_worker()
-    assert handle.result(PATIENCE).ok
-    assert work.starts() == [1, 1]
-    assert work.everything_came_back()
+    fleet, work = make_fleet(worker=False), Work(tmp_path, [COPY] * 2)
+    bridged.starts_nothing_twice(fleet, work, cluster="cloud", point=point)
     assert len(keys(cloud)) == 2
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobferry_common.states import JobState, RunState
+from jobferry_common.states import RunState
 from tests.fake import hadoop
 from tests.fake.commands import env_with, install
 from tests.fake.engine import Engine
+from tests.testbed import bridged
 from tests.testbed.processes import wait_until
-from tests.testbed.work import COPY, PATIENCE, Work, until
+from tests.testbed.work import COPY, PATIENCE, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,11 +113,7 @@ def test_a_failure_is_retried_and_told_with_its_code(
     make_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
     work = Work(tmp_path, [COPY, "echo try >> out; exit 3"])
-    handle = make_fleet().submit(work.submission(cluster="yarn"))
-    assert handle.wait(PATIENCE).state is RunState.FAILED
-    assert work.starts() == [1, 2]
-    [failure] = handle.result(PATIENCE, checked=False).failures
-    assert (failure.task, failure.code) == (1, 3)
+    bridged.fails_with_its_code(make_fleet(), work, cluster="yarn")
     # the second went on with what the first had left
     assert work.outputs()[1] == "try\ntry\n"
 
@@ -136,12 +133,10 @@ def test_a_queue_that_is_not_there_fails_the_run_in_yarns_words(
 def test_running_work_is_cancelled(
     make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path
 ) -> None:
-    work = Work(tmp_path, ["sleep 600"] * 2)
-    handle = make_fleet().submit(work.submission(cluster="yarn"))
-    until(handle, JobState.RUNNING, 2)
-    handle.cancel()
-    assert handle.wait(PATIENCE).state is RunState.CANCELLED
-    assert {one.how for one in engine.elements()} == {"cancelled"}
+    def how() -> list[str | None]:
+        return [one.how for one in engine.elements()]
+
+    bridged.is_cancelled(make_fleet(), Work(tmp_path, ["sleep 600"] * 2), cluster="yarn", how=how)
 
 
 @pytest.mark.parametrize("point", ["bridge-stored", "bridge-begun", "bridge-unpacked"])
@@ -149,13 +144,6 @@ def test_a_worker_that_is_killed_on_the_bridge_starts_nothing_twice(
     make_fleet: Callable[..., Fleet], engine: Engine, tmp_path: Path, point: str
 ) -> None:
     """Between put and start; between start and its being written down; between results and their being told."""
-    fleet = make_fleet(worker=False)
-    doomed = fleet.start_worker(JOBFERRY_KILL_AT=point)
-    work = Work(tmp_path, [COPY] * 2)
-    handle = fleet.submit(work.submission(cluster="yarn"))
-    assert doomed.wait(PATIENCE) == -9
-    fleet.start_worker()
-    assert handle.result(PATIENCE).ok
-    assert work.starts() == [1, 1]
-    assert work.everything_came_back()
+    fleet, work = make_fleet(worker=False), Work(tmp_path, [COPY] * 2)
+    bridged.starts_nothing_twice(fleet, work, cluster="yarn", point=point)
     assert len(engine.jobs()) == 2

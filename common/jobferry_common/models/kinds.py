@@ -65,16 +65,22 @@ def names_of(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def misfit(batch: str, context: str) -> str:
-    """Return why a batch type and a context do not go together; "" if they do."""
+    """Return why a batch type and a context do not go together, and what to write instead; "" if they do."""
     wanted = PAIRS.get(batch)
-    if wanted and context != wanted:
-        return f"{context} does not reach {batch}; expected the context {wanted}"
-    if context in BRIDGED and wanted is None:
+    if context == wanted or (wanted is None and context not in BRIDGED):
+        return ""
+    if wanted is None:
         partner = next(name for name, own in PAIRS.items() if own == context)
         return (
-            f"{context} carries files to {partner} alone, and not to {batch}; expected Local or SSH"
+            f"{context} carries files to {partner} alone, and not to {batch}; expected Local where the worker sees "
+            f"remote_root, SSH for a login node, LazyLocal in place, or batch_type {partner!r}"
         )
-    return ""
+    other = (
+        f"batch_type {next(name for name, own in PAIRS.items() if own == context)!r} for this context"
+        if context in BRIDGED
+        else f"another batch_type for {context}"
+    )
+    return f"{context} does not reach {batch}; expected context_type {wanted!r}, or {other}"
 
 
 def _find(text: str, key: str, names: tuple[str, ...], what: str) -> str:

@@ -43,17 +43,25 @@ def test_bohrium_goes_by_three_names(name: str) -> None:
         (
             "DistributedShell",
             "Local",
-            "Local does not reach DistributedShell; expected the context HDFS",
+            "Local does not reach DistributedShell; expected context_type 'HDFS', or another batch_type",
         ),
         (
             "DistributedShell",
             "SSH",
-            "SSH does not reach DistributedShell; expected the context HDFS",
+            "SSH does not reach DistributedShell; expected context_type 'HDFS', or another batch_type",
         ),
-        ("DistributedShell", "LazyLocal", "expected the context HDFS"),
-        ("Bohrium", "HDFS", "HDFS does not reach Bohrium; expected the context Bohrium"),
-        ("Slurm", "HDFS", "HDFS carries files to DistributedShell alone, and not to Slurm"),
-        ("Shell", "OpenAPI", "OpenAPI carries files to OpenAPI alone, and not to Shell"),
+        ("DistributedShell", "LazyLocal", "expected context_type 'HDFS'"),
+        (
+            "Bohrium",
+            "HDFS",
+            "HDFS does not reach Bohrium; expected context_type 'Bohrium', or batch_type 'DistributedShell'",
+        ),
+        (
+            "Slurm",
+            "HDFS",
+            "and not to Slurm; expected Local where the worker sees remote_root, SSH for a login node",
+        ),
+        ("Shell", "OpenAPI", "LazyLocal in place, or batch_type 'OpenAPI'"),
     ],
 )
 def test_a_context_that_does_not_reach_a_batch_type_is_refused(

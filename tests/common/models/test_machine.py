@@ -238,10 +238,8 @@ def test_every_pair_of_batch_type_and_context_goes_or_is_refused_with_words(
     assert problem.where == "machine.context_type"
     assert batch in problem.what
     assert context in problem.what
-    assert (
-        f"expected {'the context ' + far[batch] if batch in far else 'Local or SSH'}"
-        in problem.what
-    )
+    words = f"expected context_type {far[batch]!r}" if batch in far else "expected Local where"
+    assert words in problem.what
 
 
 def test_a_machine_loads_from_the_older_file_with_resources_beside_it() -> None:
