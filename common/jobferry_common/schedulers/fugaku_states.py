@@ -100,6 +100,6 @@ def end_of(state: str, code: int | None, manager: int | None, signal: int | None
         return End(Outcome.FAILED, None)
     if signal:
         return End(Outcome.FAILED, _SIGNAL + signal)
-    if code is None:  # it ended, and nothing says how
+    if code is None or (manager is None and not code):  # it ended, and nothing says how
         return End(Outcome.LOST, None)
     return End(Outcome.FAILED if code else Outcome.SUCCEEDED, code)

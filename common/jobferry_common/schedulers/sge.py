@@ -303,6 +303,8 @@ def _accounted(line: str) -> Seen | None:
         slots=int(slots) if slots.isdecimal() else 1,
         category=category,
     )
+    if account.number == 0 and not status.isdecimal():
+        return None  # whether it succeeded, nobody can tell
     key = SchedulerId(job)
     return Seen(
         id=_FORM.element(key, int(task)) if task.isdecimal() else key,

@@ -84,8 +84,8 @@ _LIMIT: Final = 37
 _SIGNAL: Final = 128
 #: SIGKILL and SIGTERM come from outside; SIGXCPU when the CPU time is up
 _BY_SIGNAL: Final = {9: _O.CANCELLED, 15: _O.CANCELLED, 24: _O.TIMEOUT}
-_REQUEST: Final = re.compile(r"\b(h_rt|h_cpu|h_vmem)=([\d.:]+)([kmgtKMGT]?)")
-_AMOUNT: Final = re.compile(r"([\d.]+)\s*([kmgtKMGT]?)")
+_REQUEST: Final = re.compile(r"\bh_vmem=(\d+(?:\.\d+)?)([kmgtKMGT]?)(?![\d.])")
+_AMOUNT: Final = re.compile(r"(\d+(?:\.\d+)?)(?![\d.])\s*([kmgtKMGT]?)")
 _UNITS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -130,11 +130,10 @@ def _killed(account: Account) -> Outcome:
 
 def _over_memory(account: Account) -> bool:
     """Return True when it used as much as it had asked for; h_vmem counts for each slot."""
-    asked = {name: (number, unit) for name, number, unit in _REQUEST.findall(account.category)}
-    used = _AMOUNT.match(account.memory)
-    if "h_vmem" not in asked or not used:
+    asked, used = _REQUEST.findall(account.category), _AMOUNT.match(account.memory)
+    if not asked or not used:
         return False
-    return _bytes(*asked["h_vmem"]) * account.slots <= _bytes(used[1], used[2])
+    return _bytes(*asked[-1]) * account.slots <= _bytes(used[1], used[2])
 
 
 def _bytes(number: str, unit: str) -> float:

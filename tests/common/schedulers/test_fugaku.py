@@ -45,6 +45,8 @@ def test_every_code_of_the_job_manager_has_its_outcome() -> None:
 
 def test_what_a_job_itself_wrote_counts_only_where_the_job_manager_has_no_word() -> None:
     assert end_of("EXT", 0, 0, None) == End(Outcome.SUCCEEDED, 0)
+    assert end_of("EXT", 0, None, None) == End(Outcome.LOST, None)
+    assert end_of("EXT", 3, None, None) == End(Outcome.FAILED, 3)
     assert end_of("EXT", 0, 11, 24) == End(Outcome.TIMEOUT, None)
     assert end_of("EXT", 0, 0, 9) == End(Outcome.FAILED, 137)
     assert end_of("CCL", 0, 0, None) == End(Outcome.CANCELLED, None)

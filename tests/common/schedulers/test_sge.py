@@ -13,6 +13,7 @@ from jobferry_common.names import SchedulerId, Token
 from jobferry_common.schedulers.base import Completed, Submit
 from jobferry_common.schedulers.sge import SGE
 from jobferry_common.schedulers.sge_commands import END
+from jobferry_common.states import Outcome
 
 SCHEDULER = SGE()
 TOKEN = Token("jf.3f2a9c01d5e7-1.0a1b2c3d4e5f")
@@ -118,3 +119,10 @@ def test_fifty_thousand_jobs_are_all_read() -> None:
     told = SCHEDULER.parse_listing(done, "delta")
     assert len(told.jobs) == len(told.tokens) == 50_000
     assert told.jobs[SchedulerId("50000")].token == "jf.3f2a9c01d5e7-1.00000000c350"
+
+
+def test_an_end_whose_status_cannot_be_read_is_none() -> None:
+    lines = [f"{job}|undefined|{failed}|x37|0.000B|1|a|NONE\n" for job, failed in [(1, 0), (2, 26)]]
+    text = f"{''.join(lines)}{END}delta\n"
+    told = SCHEDULER.parse_history(Completed(argv=("x",), exit_code=0, stdout=text), "delta")
+    assert {key: seen.outcome for key, seen in told.jobs.items()} == {"2": Outcome.FAILED}

@@ -115,6 +115,8 @@ def test_a_job_that_was_killed_is_told_by_its_signal(
         ("-l h_rt=60", "99.000GB", 1, False),
         ("NONE", "99.000GB", 1, False),
         ("-l h_vmem=100M", "", 1, False),
+        ("-l h_vmem=98...M", "99.000GB", 1, False),
+        ("-l h_vmem=100M", "98.192.192MB", 1, False),
     ],
 )
 def test_more_memory_than_it_asked_for(category: str, memory: str, slots: int, over: bool) -> None:
