@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobferry_worker.cloud.errors import CloudError, Denied, NoAnswer, NotNow, NotThere, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from jobferry_worker.cloud.http import Answer
 
@@ -31,6 +32,8 @@ _LIMITED: Final = re.compile(
     r"quota|limit|balance|arrear|insufficient|too many|frequen|busy|out of stock|try again", re.I
 )
 _LONGEST: Final = 300
+#: stands for a secret
+HIDDEN: Final = "***"
 
 #: what a status means, whatever was asked for
 _KINDS: Final[Mapping[int, type[CloudError]]] = MappingProxyType(
@@ -45,12 +48,19 @@ _KINDS: Final[Mapping[int, type[CloudError]]] = MappingProxyType(
 )
 
 
-def data_of(answer: Answer, *, once: bool) -> Any:  # noqa: ANN401 - it is JSON
-    """Return what the service answered.
+def data_of(answer: Answer, *, once: bool, secrets: Iterable[str] = ()) -> Any:  # noqa: ANN401 - it is JSON
+    """Return what the service answered; none of the secrets is in an error.
 
     Raises:
         CloudError: it did not do it; which one says whether it may be tried again.
     """
+    try:
+        return _data_of(answer, once=once)
+    except CloudError:
+        return _data_of(_without(answer, secrets), once=once)
+
+
+def _data_of(answer: Answer, *, once: bool) -> Any:  # noqa: ANN401 - it is JSON
     if (error := by_status(answer, once=once)) is not None:
         raise error
     found = _read(answer)
@@ -63,11 +73,27 @@ def data_of(answer: Answer, *, once: bool) -> Any:  # noqa: ANN401 - it is JSON
     return found.get("data", found)
 
 
-def by_status(answer: Answer, *, once: bool = False) -> CloudError | None:
-    """Return the error that the status alone tells; None if it is fine."""
+def by_status(
+    answer: Answer, *, once: bool = False, secrets: Iterable[str] = ()
+) -> CloudError | None:
+    """Return the error that the status alone tells, without the secrets; None if it is fine."""
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    return _by_status(answer, _read(answer), once=once)
+    told = _without(answer, secrets)
+    return _by_status(told, _read(told), once=once)
+
+
+def _without(answer: Answer, secrets: Iterable[str]) -> Answer:
+    """Return an answer without secrets that it repeats: here, because words are cut, and a secret with them."""
+    body = answer.body
+    for secret in filter(None, secrets):
+        for form in (
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+        ):
+            body = body.replace(form.encode(errors="surrogateescape"), HIDDEN.encode())
+    return replace(answer, body=body)
 
 
 def words(found: Mapping[str, Any]) -> str:
@@ -84,7 +110,7 @@ def words(found: Mapping[str, Any]) -> str:
 def _read(answer: Answer) -> dict[str, Any] | None:
     try:
         found = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import tenacity
 
-from jobferry_worker.cloud.answers import data_of
+from jobferry_worker.cloud.answers import HIDDEN, data_of
 from jobferry_worker.cloud.errors import CloudError, Denied, NoAnswer, NotNow
 from jobferry_worker.cloud.http import Request
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 4
-_HIDDEN: Final = "***"
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -130,7 +129,7 @@ class Api:
     def _answered(self, request: Request, *, once: bool) -> Any:  # noqa: ANN401 - it is JSON
         headers = {"Accept": "application/json", **request.headers, **self._access.headers()}
         sent = Request(method=request.method, url=request.url, headers=headers, body=request.body)
-        return data_of(self.http.send(sent), once=once)
+        return data_of(self.http.send(sent), once=once, secrets=self._access.secrets())
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -140,5 +139,5 @@ class Api:
         except CloudError as error:
             text = str(error)
             for secret in filter(None, self._access.secrets()):
-                text = text.replace(secret, _HIDDEN)
+                text = text.replace(secret, HIDDEN)
             raise type(error)(text) from None

@@ -61,9 +61,8 @@ class Account:
         body = json.dumps({"email": self.name, "password": self.password}).encode()
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         url = f"{self.base.rstrip('/')}/account/login"
-        data = data_of(
-            self.http.send(Request(method="POST", url=url, headers=headers, body=body)), once=False
-        )
+        answer = self.http.send(Request(method="POST", url=url, headers=headers, body=body))
+        data = data_of(answer, once=False, secrets=(self.password,))
         token = data.get("token") if isinstance(data, dict) else None
         if not token:
             msg = "the login was accepted and told no token"

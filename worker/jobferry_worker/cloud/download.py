@@ -35,15 +35,15 @@ def download(http: Http, url: str, file: Path, *, pause_seconds: float = 0.5) ->
 def _once(http: Http, url: str, part: Path) -> None:
     with http.stream(url) as (answer, chunks), part.open("wb") as stream:
         if by_status(answer):
-            body = b"".join(chunks)[:65_536]
+            body = next(chunks, b"")
             told = Answer(status=answer.status, headers=answer.headers, body=body)
-            if error := by_status(told):
+            if error := by_status(told, secrets=(url.partition("?")[2],)):
                 msg = f"{shown(url)}: {error}"
                 raise type(error)(msg)
         for chunk in chunks:
             stream.write(chunk)
-    wanted = answer.headers.get("content-length")
-    if wanted is not None and not answer.headers.get("content-encoding"):
+    wanted = answer.headers.get("content-length", "")
+    if wanted.isdecimal() and not answer.headers.get("content-encoding"):
         size = part.stat().st_size
         if size != int(wanted):
             msg = f"{shown(url)} was cut short: {size} of {wanted} bytes"

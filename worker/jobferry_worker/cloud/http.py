@@ -13,7 +13,7 @@ import logging
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -100,7 +100,7 @@ class Http:
             with self._answer(Request(method="GET", url=url)) as response:
                 target = response.headers.get("Location")
                 if response.status in _MOVED and target:
-                    url = urljoin(url, target)
+                    url = _redirected(url, target)
                     continue
                 answer = Answer(status=response.status, headers=_lower(response), body=b"")
                 yield answer, response.stream(_CHUNK)
@@ -114,16 +114,7 @@ class Http:
         body = request.body() if callable(request.body) else request.body
         try:
             with _told(request.url):
-                response = self._pool(request.url).request(
-                    request.method,
-                    request.url,
-                    headers=dict(request.headers),
-                    body=body,
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
-                    timeout=self._timeout,
-                )
+                response = self._begun(request, body)
                 try:
                     yield response
                 finally:
@@ -131,6 +122,25 @@ class Http:
         finally:
             if body is not None and not isinstance(body, bytes):
                 body.close()
+
+    def _begun(self, request: Request, body: bytes | IO[bytes] | None) -> BaseHTTPResponse:
+        try:
+            return self._pool(request.url).request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                body=body,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                timeout=self._timeout,
+            )
+        except HTTPError:
+            raise
+        except ValueError:  # its text holds the header, and that may be a secret
+            what = "a header cannot be sent. Does a key or a token hold a line break?"
+            msg = f"{shown(request.url)} was not asked: {what}"
+            raise Refused(msg) from None
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -153,7 +163,10 @@ class Http:
 
 def shown(url: str) -> str:
     """Return an address without what may be secret in it: user, password, query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "what is no address"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
@@ -164,13 +177,21 @@ def checked(url: str) -> str:
     Raises:
         Refused: what is sent there could be read by others, or it is no address.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return url
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK:
-        return url
+    with suppress(ValueError):  # brackets that do not match, a port that is none
+        parts = urlsplit(url)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if safe and parts.hostname and parts.port != 0:
+            return url
     msg = f"{shown(url)!r} is no address that may be used; expected one that begins with https://"
     raise Refused(msg)
+
+
+def _redirected(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        msg = f"{shown(url)} is redirected to what is no address"
+        raise Refused(msg) from None
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def job_of(item: Any) -> CloudJob:  # noqa: ANN401 - it is JSON
             error=str(item.get("errorInfo") or ""),
             seconds=int(item.get("spendTime") or 0),
         )
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         known = sorted(item) if isinstance(item, dict) else type(item).__name__
         msg = f"what the platform tells of a job cannot be read; it has {known}"
         raise NoAnswer(msg) from None

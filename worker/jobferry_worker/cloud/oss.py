@@ -68,7 +68,8 @@ def put(http: Http, bucket: Bucket, lent: Lent, key: str, file: Path) -> None:
     request = Request(
         method="PUT", url=bucket.url(key), headers=headers, body=lambda: file.open("rb")
     )
-    if error := by_status(http.send(request)):
+    # a signature that does not fit is answered with the text that was to be signed
+    if error := by_status(http.send(request), secrets=(lent.token, lent.secret)):
         raise error
 
 

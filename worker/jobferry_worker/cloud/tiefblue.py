@@ -79,7 +79,8 @@ class Tiefblue:
             method="POST", url=self._host + path, headers={**headers, **proof}, body=body
         )
         return patiently(
-            lambda: data_of(self._http.send(request), once=False), pause_seconds=self._pause
+            lambda: data_of(self._http.send(request), once=False, secrets=(self._token,)),
+            pause_seconds=self._pause,
         )
 
 
