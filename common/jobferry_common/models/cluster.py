@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, StrictBool, StrictFloat, StrictStr
 from jobferry_common.errors import BadInput, Problem
 from jobferry_common.models import kinds
 from jobferry_common.models.profiles import SshProfile
-from jobferry_common.models.target import Target, missing_remote_root, with_retries
+from jobferry_common.models.target import Target, faults_of_root, with_retries
 from jobferry_common.models.values import Count, Positive
 from jobferry_common.names import ClusterName
 
@@ -79,8 +79,7 @@ class ClusterProfile(Target):
     @classmethod
     def faults(cls, data: Mapping[str, Any]) -> Iterator[Fault]:
         """Find a missing remote_root, and a context that does not reach the batch system."""
-        if missing_remote_root(data):
-            yield ("remote_root",), "is missing; this context needs the directory where jobs run"
+        yield from faults_of_root(data)
         if words := _misfit(data):
             yield ("context_type",), words
 

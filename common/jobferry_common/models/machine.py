@@ -11,7 +11,7 @@ from pydantic import PrivateAttr, StrictBool
 
 from jobferry_common.models.older import Older
 from jobferry_common.models.resources import MachineBeside, Resources, holds_both
-from jobferry_common.models.target import Target, missing_remote_root, with_retries
+from jobferry_common.models.target import Target, faults_of_root, with_retries
 from jobferry_common.models.values import Count
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ class Machine(Target):
         """Find roots that are missing: local_root may be null, but not be left out of a file."""
         if "local_root" not in data:
             yield ("local_root",), "is missing; expected the directory of work_base, or null"
-        if missing_remote_root(data):
-            yield ("remote_root",), "is missing; this context needs the directory where jobs run"
+        yield from faults_of_root(data)
 
 
 class WithResources(MachineBeside):

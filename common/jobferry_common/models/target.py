@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SerializeAsAny, StrictStr, ValidationInfo, field_validator
@@ -12,11 +13,14 @@ from jobferry_common.models.profiles import PROFILES, BohriumProfile, LocalProfi
 from jobferry_common.models.values import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic import BaseModel
 
+    from jobferry_common.models.base import Fault
 
+#: `hadoop fs` expands patterns in every path, also in one that is to be removed; a dash begins an option
+_PATTERN: Final = re.compile(r"\A-|[\x00-\x1f*?\[\]{}\\]")
 #: contexts whose jobs run below a directory that the user names
 NEED_REMOTE_ROOT: Final = ("Local", "SSH", "HDFS")
 
@@ -76,13 +80,18 @@ class Target(Model):
             return None
 
 
-def missing_remote_root(data: Mapping[str, Any]) -> bool:
-    """Tell whether an input lacks the remote_root that its context needs."""
+def faults_of_root(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find that an input lacks the remote_root that its context needs, or has one that stands for several."""
     try:
         context = kinds.context_type(data["context_type"])
     except (KeyError, ValueError, AttributeError):
-        return False
-    return context in NEED_REMOTE_ROOT and not data.get("remote_root")
+        return
+    root = data.get("remote_root")
+    if context in NEED_REMOTE_ROOT and not root:
+        yield ("remote_root",), "is missing; this context needs the directory where jobs run"
+    elif context == "HDFS" and isinstance(root, str) and (found := _PATTERN.search(root)):
+        what = f"{root!r} holds {found[0]!r}, which hadoop would not take as it stands; expected a plain path"
+        yield ("remote_root",), what
 
 
 def with_retries(data: dict[str, Any]) -> dict[str, Any]:

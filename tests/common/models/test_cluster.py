@@ -151,3 +151,15 @@ def test_a_secret_of_a_cloud_is_kept_where_one_of_ssh_is() -> None:
     assert list(kept.values()) == ["geheim"]
     assert "geheim" not in str(profile.dump())
     assert profile.dump()["remote_profile"]["password"] == f"file:/secrets/{next(iter(kept))}"
+
+
+@pytest.mark.parametrize(
+    "root", ["/user/*", "/user/a?", "/data[1]", "/d{a,b}", "-r", "a\\b", "a\nb"]
+)
+def test_a_directory_of_hdfs_is_one_directory(root: str) -> None:
+    given = {"batch_type": "DistributedShell", "context_type": "HDFS", "remote_root": root}
+    for model in (Machine, ClusterProfile):
+        with pytest.raises(BadInput, match=r"remote_root: .* hadoop would not take as it stands"):
+            model.load_from_dict({"local_root": ".", **given})
+    plain = given | {"remote_root": "hdfs://nn:8020/user/ann b"}
+    assert Machine.load_from_dict({"local_root": ".", **plain}).remote_root
