@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,7 +103,7 @@ def test_a_cluster_is_drained_and_then_said_to_be(
     assert client.ledger.cluster(ALPHA).paused_by == "operator"
     listed = jobferry("cluster", "list").out
     assert "draining: new disks" in listed
-    assert "0 s ago" in listed
+    assert re.search(r"\b\d+ s ago", listed)
     for state in (JobState.EXITED, JobState.FINISHED):
         change = change_to(client.ledger, run, 0, state, outcome=Outcome.SUCCEEDED)
         client.ledger.change(run, [change], fence=fence_of(client.ledger))

@@ -34,12 +34,12 @@ from jobferry_worker.cluster import open_cluster
 from jobferry_worker.reconcile.advance import advance
 
 url, root = sys.argv[1:]
-timings = Timings(look_seconds=0.3, look_max_seconds=1, command_seconds=1, retry_seconds=0.1)
+timings = Timings(look_seconds=0.3, look_max_seconds=1, command_seconds=4, retry_seconds=0.1)
 settings = Settings(timings=timings)
 profile = ClusterProfile(batch_type="Shell", context_type="LazyLocal", local_root=root)
 ledger = Ledger(connect(url))
 cluster = open_cluster(ClusterName("here"), profile, settings)
-end = time.monotonic() + 60
+end = time.monotonic() + 150
 while ledger.open_runs(ClusterName("here")) and time.monotonic() < end:
     advance(ledger, cluster, settings)
     time.sleep(0.05)
@@ -52,7 +52,7 @@ def work(url: str, root: Path, **environment: str) -> int:
         [sys.executable, "-c", WORKER, url, str(root)], env={**os.environ, **environment}
     )
     try:
-        return child.wait(90)
+        return child.wait(180)
     finally:
         child.kill()
         child.wait()
