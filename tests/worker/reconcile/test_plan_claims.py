@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobferry_common.ledger.records import JobInFlight, Pool
+from jobferry_common.ledger.records import JobInFlight, JobRecord, Pool
 from jobferry_common.names import ClusterName, RunId
 from jobferry_common.states import JobState, RunState
 from jobferry_worker.reconcile.actions import ClaimJobs
@@ -229,6 +229,8 @@ def test_a_pass_rests_while_all_that_is_due_is_left_to_others() -> None:
     assert not is_left_to_others(replace(left, pools={RUN: Pool(open=9)}))
     assert not is_left_to_others(replace(left, due=()))
     assert not is_left_to_others(replace(left, due=((OTHER, ()),)))
+    pending = ((0, JobRecord(state=_S.PENDING)),)
+    assert not is_left_to_others(replace(left, due=((RUN, pending),)))
 
 
 def test_nothing_is_claimed_in_the_round_in_which_too_many_are_gone_nor_while_paused() -> None:

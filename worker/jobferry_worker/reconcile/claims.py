@@ -83,7 +83,7 @@ def is_liked_elsewhere(s: Snapshot, view: RunView, pool: Pool) -> bool:
     return any(
         not pool.count(name, JobState.PENDING, *_WAITING)
         for name in view.record.targets
-        if name in s.live and name != s.me and _is_better(view, pool, name, s.me)
+        if name in s.live and _is_better(view, pool, name, s.me)
     )
 
 
