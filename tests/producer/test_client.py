@@ -89,3 +89,8 @@ def test_a_cluster_of_the_settings_is_known_before_it_is_served(valkey: Broker) 
     profile = ClusterProfile(batch_type="Shell", context_type="Local", remote_root="/tmp/r")
     with Client(Settings(broker=valkey.url, clusters={"mine": profile})) as client:
         client.know("mine")
+
+
+def test_an_id_that_is_no_text_is_told_like_any_other(client: Client) -> None:
+    with pytest.raises(UnknownId, match="no run begins with"):
+        client.handle("\udc80")

@@ -115,6 +115,8 @@ class RecoverPart(AcceptPart):
 
     def renamed(self, run: RunId) -> RunId | None:
         """Return what a run is called by now; None if it was not renamed."""
+        if not run.isascii():  # a broken character cannot even be asked for
+            return None
         found = self.ask("GET", self.key("renamed", run))
         return RunId(found) if found else None
 
