@@ -116,27 +116,33 @@ def hosts(request: pytest.FixtureRequest, short_path: Path) -> Iterator[TwoHosts
         yield hosts
 
 
+GIVING = ("submit", "submission.json", "--exit-on-submit")
+
+
 @pytest.mark.needs("valkey", "namespaces")
 def test_a_producer_that_is_killed_while_it_gives_or_takes_does_it_again(hosts: TwoHosts) -> None:
-    giving = ("submit", "submission.json", "--exit-on-submit")
     for number in range(KILLS):
-        hosts.write(f"cat ../big in > out # {number}", forward_common_files=["big"])
-        big = os.urandom(8 << 20)
-        (hosts.home / "work" / "big").write_bytes(big)
-        _killed(hosts, *giving)
-        run = RunId(hosts.producer(*giving).stdout.strip())
-        _wait_for(hosts, run, ResultsState.DEPOT)
-        _killed(hosts, "fetch", run)
-        out = hosts.result("t0/out")
-        right = big + b"input 0\n"
-        assert not out.exists() or out.read_bytes() == right
-        if hosts.ledger().run(run).results is ResultsState.DEPOT:
-            hosts.producer("fetch", run)
-        assert out.read_bytes() == right
-        out.unlink()
-        assert {path.name for path in out.parent.iterdir()} <= {"in", "log", "err"}
-        _wait_for(hosts, run, ResultsState.CLEANED)
-    wait_until(lambda: hosts.remains() == [], "nothing is left in the depot", limit=PATIENCE)
+        _goes_and_comes(hosts, number, lambda *words: _killed(hosts, *words))
+
+
+def _goes_and_comes(hosts: TwoHosts, number: int, trouble: Callable[..., None]) -> None:
+    """Do work that is new each time, with trouble before each step of the producer."""
+    hosts.write(f"cat ../big in > out # {number}", forward_common_files=["big"])
+    big = os.urandom(8 << 20)
+    (hosts.home / "work" / "big").write_bytes(big)
+    trouble(*GIVING)
+    run = RunId(hosts.producer(*GIVING).stdout.strip())
+    _wait_for(hosts, run, ResultsState.DEPOT)
+    trouble("fetch", run)
+    out = hosts.result("t0/out")
+    right = big + b"input 0\n"
+    assert not out.exists() or out.read_bytes() == right
+    if hosts.ledger().run(run).results is ResultsState.DEPOT:
+        hosts.producer("fetch", run)
+    assert out.read_bytes() == right
+    out.unlink()
+    assert {path.name for path in out.parent.iterdir()} <= {"in", "log", "err"}
+    _wait_for(hosts, run, ResultsState.CLEANED)
 
 
 def _killed(hosts: TwoHosts, *arguments: str) -> None:
