@@ -162,7 +162,7 @@ class _Conversion:
         return self._inside(item, model, at) if isinstance(item, dict) else item
 
     def _renamed(self, data: dict[str, Any], aliases: Mapping[str, str], at: str) -> dict[str, Any]:
-        for old in aliases.keys() & data.keys():
+        for old in sorted(aliases.keys() & data.keys()):
             self._note(f"{at}{old} → {aliases[old]}")
         return {aliases.get(key, key): value for key, value in data.items()}
 

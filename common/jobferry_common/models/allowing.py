@@ -69,7 +69,7 @@ _WRITTEN: Final = {"envs": _ENVIRONMENT, "cluster": _CLUSTER, "placement": _PLAC
 def allow(schema: Schema, model: type[Model]) -> None:
     """Make the schema of a model one of what loading takes."""
     properties: Schema = schema.setdefault("properties", {})
-    for name in _WRITTEN.keys() & properties.keys():
+    for name in sorted(_WRITTEN.keys() & properties.keys()):
         kept = {
             key: properties[name][key]
             for key in ("description", "default")
@@ -116,7 +116,7 @@ def _name_kinds(properties: Schema) -> None:
         "batch_type": (kinds.BATCH_TYPES, _pattern(kinds.names_of(kinds.BATCH_TYPES))),
         "context_type": (kinds.CONTEXTS, _pattern(kinds.names_of(kinds.CONTEXTS), _CONTEXT)),
     }
-    for name in patterns.keys() & properties.keys():
+    for name in sorted(patterns.keys() & properties.keys()):
         (names, pattern), given = patterns[name], properties[name]
         said = {key: value for key, value in given.items() if key not in ("type", "anyOf")}
         nothing = [{"enum": [None, ""]}] if "anyOf" in given else []
@@ -126,12 +126,12 @@ def _name_kinds(properties: Schema) -> None:
 
 def _allow_older(properties: Schema, model: type[Model]) -> None:
     older = model.older
-    for name in older.quoted & properties.keys():
+    for name in sorted(older.quoted & properties.keys()):
         given = properties[name]
         number = {key: given.pop(key) for key in _NUMBER if key in given}
         digits = "^0*[1-9][0-9]*$" if number.get("minimum") else "^[0-9]+$"
         given["anyOf"] = [number, {"type": "string", "pattern": digits}]
-    for name in older.spent:
+    for name in sorted(older.spent):
         properties[name] = {"deprecated": True, "description": "says nothing, and is left out"}
     for name, (place, inner) in older.moved.items():
         owner = _OWNERS[place]

@@ -54,7 +54,7 @@ def of_today(data: dict[str, Any], older: Older) -> tuple[dict[str, Any], list[s
             found[key] = int(value)
         elif not _is_movable(key, data, older):
             found[key] = value
-    for key in older.moved.keys() & data.keys():
+    for key in sorted(older.moved.keys() & data.keys()):
         if _is_movable(key, data, older):
             place, name = older.moved[key]
             found[place] = {**(found.get(place) or {}), name: data[key]}
@@ -64,7 +64,7 @@ def of_today(data: dict[str, Any], older: Older) -> tuple[dict[str, Any], list[s
 
 def tell_spent(data: Mapping[str, Any], older: Older, label: str) -> None:
     """Say which keys of an object are left out."""
-    for key in older.spent.intersection(data):
+    for key in sorted(older.spent.intersection(data)):
         _tell(label, key)
 
 
