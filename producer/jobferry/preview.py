@@ -7,6 +7,7 @@ print(name, text)
 from __future__ import annotations
 
 import posixpath
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from jobferry_common.names import AttemptKey, run_id, token_of
 from jobferry_common.schedulers import scheduler_named
 from jobferry_common.scripts.layout import HIDDEN, Layout
 from jobferry_common.scripts.render import batch_files
+from jobferry_common.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,6 +57,12 @@ def preview(document: Document, settings: Settings) -> Preview:
         jobs=header.jobs,
         files=dict(_files(document, _profile(document, settings))),
     )
+
+
+def print_scripts(document: Document) -> None:
+    """Print what a document would become."""
+    for name, text in preview(document, load_settings()).files.items():
+        sys.stdout.write(f"==> {name} <==\n{text}\n")
 
 
 def _profile(document: Document, settings: Settings) -> ClusterProfile:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -165,8 +164,15 @@ class Submission(WithJobs):
         return cls.of(Model.load_from_dict(data, allow_ref=allow_ref))
 
     @classmethod
-    def deserialize(cls, submission_dict: Mapping[str, Any], machine: Target = None) -> Self:
+    def deserialize(
+        cls,
+        submission_dict: Mapping[str, Any],
+        machine: Target = None,
+        *,
+        bind_context: bool = True,
+    ) -> Self:
         """Take what `serialize` gave, with another machine if one is given; raises `BadInput` with every fault."""
+        del bind_context  # DPDispatcher's; nothing is connected to before work is handed over
         if machine is None:
             found = cls.load_from_dict(submission_dict)
         else:
@@ -184,15 +190,18 @@ class Submission(WithJobs):
         """Add tasks."""
         self.task_list.extend(task_list)
 
-    def bind_machine(self, machine: Machine | str | dict[str, Any]) -> Self:
-        """Choose where it runs: a machine, or the name of a cluster."""
+    def bind_machine(
+        self, machine: Machine | str | dict[str, Any] | None, *, bind_context: bool = True
+    ) -> Self:
+        """Choose where it runs: a machine, or the name of a cluster. `bind_context` is DPDispatcher's."""
+        del bind_context
         if isinstance(machine, str):
             self.machine, self.cluster = None, machine
         else:
             self.machine, self.cluster = machine, None
         return self
 
-    def bind_batch(self, batch: Machine | str | dict[str, Any]) -> Self:
+    def bind_batch(self, batch: Machine | str | dict[str, Any] | None) -> Self:
         """Do what `bind_machine` does, under its older name."""
         return self.bind_machine(batch)
 
@@ -338,9 +347,7 @@ class Submission(WithJobs):
         check_interval: float | None = None,
         continue_on_failure: bool | None = None,
     ) -> dict[str, Any]:
-        """Submit, show the progress, and return once the results are here.
-
-        Ctrl-C leaves the work running and says how to come back.
+        """Submit, show the progress, and return once the results are here; Ctrl-C leaves the work running.
 
         Args:
             dry_run: check everything and print the scripts; submit nothing.
@@ -358,7 +365,9 @@ class Submission(WithJobs):
         if continue_on_failure is not None:
             self.continue_on_failure = continue_on_failure
         if dry_run:
-            self._print_scripts()
+            from jobferry.preview import print_scripts
+
+            print_scripts(self.prepare())
             return self.serialize(if_static=True)
         from jobferry.progress import working
 
@@ -383,10 +392,3 @@ class Submission(WithJobs):
         from asyncio import to_thread
 
         return await to_thread(self.run_submission, **arguments)
-
-    def _print_scripts(self) -> None:
-        from jobferry.preview import preview
-        from jobferry_common.settings import load_settings
-
-        for name, text in preview(self.prepare(), load_settings()).files.items():
-            sys.stdout.write(f"==> {name} <==\n{text}\n")

@@ -101,4 +101,6 @@ def test_one_without_a_machine_is_written_down_and_bound_later(project: Path) ->
     assert loose.serialize()["machine"] is None
     assert loose.local_root is None
     assert loose != bound
-    assert Submission.deserialize(loose.serialize(), machine=bound.machine) == bound
+    plain = loose.serialize()
+    assert Submission.deserialize(plain, machine=bound.machine, bind_context=False) == bound
+    assert loose.bind_machine(bound.machine, bind_context=False) == bound

@@ -28,8 +28,8 @@ class Machine(Target):
         moved={name: ("remote_profile", name) for name in ("hostname", "username", "port")}
     )
 
-    clean_asynchronously: StrictBool = False  #: DPDispatcher's; files are always cleaned aside
     retry_count: Count = 3  #: a job that fails is tried this many times more
+    clean_asynchronously: StrictBool = False  #: DPDispatcher's; files are always cleaned aside
     create_remote_root: StrictBool = False  #: SSH: make remote_root if it does not exist
 
     _resources: Resources | None = PrivateAttr(default=None)

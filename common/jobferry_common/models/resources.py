@@ -98,10 +98,10 @@ class Resources(Model):
     custom_flags: Texts = ()  #: more lines of the script's header
     strategy: Strategy = Strategy()  #: how tasks share a job, and when it counts as done
     para_deg: Positive = 1  #: tasks of a job that run at once
-    source_list: Texts = ()  #: files that the script sources, each with its arguments
-    module_purge: StrictBool = False  #: whether `module purge` comes first
     module_unload_list: Texts = ()  #: modules that are unloaded
+    module_purge: StrictBool = False  #: whether `module purge` comes first
     module_list: Texts = ()  #: modules that are loaded
+    source_list: Texts = ()  #: files that the script sources, each with its arguments
     #: exported variables; a list: one export an item
     envs: Environment = Field(default_factory=dict)
     prepend_script: Texts = ()  #: lines of shell before the tasks

@@ -96,3 +96,43 @@ def test_what_was_made_is_not_changed(kind: Any, name: str, plain: dict[str, Any
         with pytest.raises(ValueError, match="frozen"):
             setattr(found, key, name)
     assert found == kind.load_from_dict(plain)
+
+
+def test_positions_are_those_of_dpdispatcher() -> None:
+    empty: Any = {}
+    by_place = Resources(  # type: ignore[call-arg]
+        1,
+        4,
+        0,
+        "q",
+        5,
+        ["#"],
+        empty,
+        2,
+        ["old"],
+        True,
+        ["new"],
+        ["env"],
+        {"A": 1},
+        ["b"],
+        ["a"],
+        3.0,
+    )
+    assert by_place == Resources(
+        number_node=1,
+        cpu_per_node=4,
+        queue_name="q",
+        group_size=5,
+        custom_flags=["#"],
+        para_deg=2,
+        module_unload_list=["old"],
+        module_purge=True,
+        module_list=["new"],
+        source_list=["env"],
+        envs={"A": 1},
+        prepend_script=["b"],
+        append_script=["a"],
+        wait_time=3.0,
+    )
+    machine = Machine("Shell", "Local", ".", "remote", empty, 7)  # type: ignore[call-arg]
+    assert machine.retry_count == 7
