@@ -8,6 +8,7 @@ ran.record.tasks[0].code, bench.text("work/log")
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from jobferry_common.scripts.records import ExitRecord
 
 RUN = RunId("3f2a9c01d5e7-1")
+
+
+def _as_a_scheduler_does() -> None:
+    """Undo what a shell in the background, or nohup, has its children ignore: bash cannot trap what it ignores."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Plain:
@@ -165,6 +172,7 @@ class Workbench:
             text=True,
             errors="surrogateescape",
             start_new_session=True,
+            preexec_fn=_as_a_scheduler_does,  # noqa: PLW1509 - tests have no threads here
         )
 
     def finish(self, started: subprocess.Popen[str], attempt: AttemptKey) -> Ran:
