@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobferry_common.names import ClusterName
 from jobferry_common.states import JobState, ResultsState
 from tests.testbed.processes import wait_until
 from tests.testbed.slurm import SlurmCluster
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from jobferry import Handle
     from tests.testbed.fleet import Fleet
 
 pytestmark = pytest.mark.needs("sshd", "slurm", "valkey")
@@ -83,7 +86,9 @@ def fleet(
 
     names = ("alpha", "beta")
     fleet = fleet_of(
-        {name: profile(name, one) for name, one in zip(names, servers, strict=True)}, worker=False
+        {name: profile(name, one) for name, one in zip(names, servers, strict=True)},
+        worker=False,
+        timings={"claim_seconds": 3},
     )
     for name in names:
         fleet.start_worker_of(name)
@@ -125,6 +130,51 @@ def test_every_result_comes_back_from_where_its_job_went(
         lambda: handle.status().results is ResultsState.CLEANED, "both are cleaned", limit=PATIENCE
     )
     assert not list(tmp_path.glob(f"remote of */{handle.id}"))
+
+
+def test_sshd_of_one_goes_and_the_other_does_what_was_not_submitted_there(
+    fleet: Fleet, servers: list[SshServer], beta: SlurmCluster, tmp_path: Path, root: str
+) -> None:
+    go = tmp_path / "go"
+    late = f"while [ $SLURM_CLUSTER_NAME = beta ] && ! [ -e {go} ]; do sleep 0.1; done; {COMMAND}"
+    work = Work(tmp_path, [late] * TASKS)
+    (work.base / "common").write_text("common\n")
+    submission = work.submission(
+        cluster=["alpha", "beta"],
+        forward_common_files=["common"],
+        backward_common_files=["mark"],
+    )
+    handle = fleet.submit(submission)
+    wait_until(lambda: _of_beta(handle)[JobState.RUNNING] >= 2, "beta works", limit=PATIENCE)
+    servers[1].crash()
+
+    def paused() -> str:
+        return fleet.client.ledger.cluster(ClusterName("beta")).paused
+
+    def rest_is_done() -> bool:
+        return handle.status().counts[JobState.FINISHED] + sum(_of_beta(handle).values()) == TASKS
+
+    wait_until(lambda: "Connection refused" in paused(), "beta is paused", limit=PATIENCE)
+    wait_until(rest_is_done, "alpha has done the rest", limit=PATIENCE)
+    held = _of_beta(handle)
+    assert 2 <= sum(held.values()) <= 4
+    go.touch()
+    wait_until(lambda: not beta.queue(), "the jobs of beta ended", limit=PATIENCE)
+    assert _of_beta(handle) == held
+    servers[1].start()
+    assert handle.result(PATIENCE).ok
+    assert work.outputs() == [f"common\ninput {number}\n" for number in range(TASKS)]
+    assert work.starts() == [1] * TASKS
+    assert _marks_are_right(work.base, shared="{}" not in root)
+    assert [server.log().count("Accepted publickey") for server in servers] == [1, 2]
+    wait_until(lambda: not paused(), "beta goes on", limit=PATIENCE)
+
+
+def _of_beta(handle: Handle) -> Counter[JobState]:
+    """Return how many jobs beta has in each state, but for those that it has only claimed or that have ended."""
+    at = handle.client.ledger.by_cluster(handle.id).get(ClusterName("beta"), {})
+    out = (JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING)
+    return Counter({state: at.get(state, 0) for state in out})
 
 
 def _marks_are_right(base: Path, *, shared: bool) -> bool:
