@@ -62,6 +62,15 @@ def test_the_commands_of_the_page_are_there() -> None:
         assert CliRunner().invoke(app, [*group, "--help"]).exit_code == 0, arguments
 
 
+def test_what_is_typed_on_the_login_node_is_found_there_and_finds_the_broker() -> None:
+    assert not re.search(r"^    jobferry ", PAGE, re.MULTILINE), "it is on no PATH there"
+    blocks = re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE)
+    asking = [block for block in blocks if "bin/jobferry " in block]
+    assert len(asking) >= 3
+    for block in asking:
+        assert block.startswith("    set -a; . ~/.config/jobferry/environment; set +a\n")
+
+
 def test_the_page_shows_the_lines_of_the_crontab() -> None:
     lines = [line for line in (EXAMPLES / "crontab").read_text().splitlines() if line[0] != "#"]
     assert len(lines) == 2
