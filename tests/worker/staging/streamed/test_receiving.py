@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jobferry_worker.hosts.base import Output
 
 MIB = os.urandom(1 << 20)
+#: where more than 32 bits are needed
+EDGE = 4 << 30
 
 
 @pytest.fixture
@@ -162,14 +164,14 @@ def test_a_result_with_holes_keeps_them(place: FarPlace) -> None:
     (place.base / "t").mkdir(parents=True)
     with (place.base / "t" / "out").open("wb") as stream:
         stream.write(b"begin")
-        stream.seek(200 << 20)
+        stream.seek(EDGE)
         stream.write(b"end")
-        stream.truncate(300 << 20)
+        stream.truncate(EDGE + (1 << 20))
     place.collect()
     status = (place.source / "t" / "out").stat()
-    assert (status.st_size, status.st_blocks * 512 < 4 << 20) == (300 << 20, True)
+    assert (status.st_size, status.st_blocks * 512 < 4 << 20) == (EDGE + (1 << 20), True)
     with (place.source / "t" / "out").open("rb") as stream:
-        stream.seek((200 << 20) - 1)
+        stream.seek(EDGE - 1)
         assert stream.read(4) == b"\0end"
 
 
