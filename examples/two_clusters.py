@@ -1,6 +1,7 @@
 """Two clusters share one submission, and one of them stops in the middle of it.
 
     .venv/bin/python examples/two_clusters.py
+    .venv/bin/python examples/two_clusters.py --ssh     each behind an ssh server, and one of these goes away
 
 Two small Slurm clusters of the testbed (plain shells where Slurm is missing), a broker and a worker for each are
 started in a temporary directory and stopped at the end. The figures at the end say who did how many jobs.
@@ -22,6 +23,7 @@ from jobferry_common.states import JobState
 from tests.testbed.fleet import Fleet
 from tests.testbed.servers import missing
 from tests.testbed.slurm import SlurmCluster
+from tests.testbed.sshd import SshServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +34,38 @@ NAMES = ("hpc1", "hpc2")
 JOBS = 40
 
 
-def profile(directory: Path, name: str, batch_type: str) -> dict[str, Any]:
+def profile(
+    directory: Path, name: str, batch_type: str, server: SshServer | None
+) -> dict[str, Any]:
     """Return what the worker of a cluster must know."""
     root = directory / name
     root.mkdir()
-    local = {"context_type": "Local", "remote_root": str(root), "login_shell": False}
-    return {"batch_type": batch_type, **local, "max_running_jobs": 4}
+    common = {
+        "batch_type": batch_type,
+        "remote_root": str(root),
+        "login_shell": False,
+        "max_running_jobs": 4,
+    }
+    if server is None:
+        return {**common, "context_type": "Local"}
+    login = {"hostname": server.address, "port": server.port, "key_filename": str(server.key)}
+    return {**common, "context_type": "SSH", "remote_profile": login}
+
+
+def login_nodes(
+    stack: ExitStack, directory: Path, slurms: Mapping[str, SlurmCluster]
+) -> dict[str, SshServer]:
+    """Start an ssh server for each cluster, in a home directory where both are known."""
+    servers = {}
+    for name in NAMES:
+        env = {"SLURM_CONF": slurms[name].env()["SLURM_CONF"]} if slurms else {}
+        servers[name] = stack.enter_context(SshServer(directory / f"sshd-{name}", env=env))
+    ssh = directory / "home" / ".ssh"
+    ssh.mkdir(parents=True, mode=0o700)
+    known = "".join(server.known_hosts.read_text() for server in servers.values())
+    (ssh / "known_hosts").write_text(known)
+    os.environ["HOME"] = str(ssh.parent)
+    return servers
 
 
 def work(directory: Path) -> Submission:
@@ -60,62 +88,84 @@ def spread(fleet: Fleet, handle: Handle) -> str:
     return ", ".join(f"{name} {counts.get(JobState.FINISHED, 0)}" for name, counts in at.items())
 
 
-def share(fleet: Fleet, handle: Handle, slurms: Mapping[str, SlurmCluster]) -> None:
+def share(fleet: Fleet, handle: Handle, outage: Outage) -> None:
     """Follow the run; a quarter through, the second cluster stops, and comes back when the first has done its part."""
-    stopped = False
     for record, _ in handle.follow(pause=1.0):
         done = record.counts[JobState.FINISHED]
         print(
             f"  {record.state}: {done} of {JOBS} are finished ({spread(fleet, handle)})", flush=True
         )
-        if not stopped and done >= JOBS // 4:
-            stopped = True
-            print(
-                f"{NAMES[1]}: its scheduler is frozen"
-                if slurms
-                else f"{NAMES[1]}: its worker is killed"
-            )
-            stop(fleet, slurms)
-        elif stopped and not record.counts[JobState.PENDING] and not record.state.is_final:
-            go_on(fleet, slurms)
+        if not outage.began and done >= JOBS // 4:
+            print(f"{NAMES[1]}: {outage.what}")
+            outage.begin()
+        elif outage.began and not record.counts[JobState.PENDING]:
+            outage.end()
 
 
-def stop(fleet: Fleet, slurms: Mapping[str, SlurmCluster]) -> None:
-    """Stop the second cluster: its scheduler, or its worker where there is no scheduler to stop."""
-    if slurms:
-        slurms[NAMES[1]].pause()
-    else:
-        fleet.processes[f"worker of {NAMES[1]}"].kill()
+class Outage:
+    """Of the second cluster: of its ssh server, its scheduler, or its worker where there is nothing else to stop."""
 
+    def __init__(
+        self, fleet: Fleet, slurms: Mapping[str, SlurmCluster], servers: Mapping[str, SshServer]
+    ) -> None:
+        self._fleet = fleet
+        self._slurm = slurms.get(NAMES[1])
+        self._server = servers.get(NAMES[1])
+        self.began = self._ended = False
 
-def go_on(fleet: Fleet, slurms: Mapping[str, SlurmCluster]) -> None:
-    """Let the second cluster go on: what its scheduler had ends now."""
-    if slurms:
-        slurms[NAMES[1]].resume()
-    elif not fleet.processes[f"worker of {NAMES[1]}"].alive():
-        fleet.start_worker_of(NAMES[1])
+    @property
+    def what(self) -> str:
+        """What happens, in words."""
+        if self._server:
+            return "its ssh server is killed"
+        return "its scheduler is frozen" if self._slurm else "its worker is killed"
+
+    def begin(self) -> None:
+        """Stop it."""
+        self.began = True
+        if self._server:
+            self._server.crash()
+        elif self._slurm:
+            self._slurm.pause()
+        else:
+            self._fleet.processes[f"worker of {NAMES[1]}"].kill()
+
+    def end(self) -> None:
+        """Let it go on, once: what its scheduler had ends now."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._server:
+            self._server.start()
+        elif self._slurm:
+            self._slurm.resume()
+        else:
+            self._fleet.start_worker_of(NAMES[1])
 
 
 def main() -> None:
     """Start it all, share the work, stop it all."""
-    for name in [name for name in os.environ if name.startswith(("JOBFERRY_", "SLURM_"))]:
+    for name in [one for one in os.environ if one.startswith(("JOBFERRY_", "SLURM_", "SSH_"))]:
         del os.environ[name]
     with tempfile.TemporaryDirectory(prefix="jf-two-") as path, ExitStack() as stack:
         directory = Path(path)
         names = () if missing("slurm") else NAMES
         slurms = {name: stack.enter_context(SlurmCluster.temporary(name)) for name in names}
         batch_type = "Slurm" if slurms else "Shell"
-        clusters = {name: profile(directory, name, batch_type) for name in NAMES}
+        servers = login_nodes(stack, directory, slurms) if "--ssh" in sys.argv[1:] else {}
+        clusters = {name: profile(directory, name, batch_type, servers.get(name)) for name in NAMES}
         timings = {"claim_seconds": 5, "command_seconds": 8}
         fleet = stack.enter_context(
             Fleet(directory / "fleet", clusters, worker=False, timings=timings)
         )
         os.environ["JOBFERRY_CONFIG"] = str(fleet.config)
         for name in NAMES:
-            fleet.start_worker_of(name, slurms[name].env() if slurms else None)
-        print(f"{NAMES[0]} and {NAMES[1]} ({batch_type}) share {JOBS} jobs of one second")
+            # behind ssh, Slurm is found there and not by the worker
+            fleet.start_worker_of(name, slurms[name].env() if slurms and not servers else None)
+        way = f"{batch_type}, over ssh" if servers else batch_type
+        print(f"{NAMES[0]} and {NAMES[1]} ({way}) share {JOBS} jobs of one second")
         handle = fleet.submit(work(directory))
-        share(fleet, handle, slurms)
+        share(fleet, handle, Outage(fleet, slurms, servers))
         outputs = len(list((directory / "work").glob("case*/out")))
         print(
             f"{handle.status().state}; {outputs} results are here; finished: {spread(fleet, handle)}"

@@ -11,20 +11,28 @@ import pytest
 
 from tests.testbed.processes import Process
 
-pytestmark = pytest.mark.needs("slurm", "valkey")
+pytestmark = pytest.mark.needs("slurm", "sshd", "valkey")
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "two_clusters.py"
 
 
-def test_two_clusters_share_what_one_of_them_leaves(short_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [([], "its scheduler is frozen"), (["--ssh"], "its ssh server is killed")],
+    ids=["beside the workers", "over ssh"],
+)
+def test_two_clusters_share_what_one_of_them_leaves(
+    short_path: Path, tmp_path: Path, options: list[str], what: str
+) -> None:
     environment = {**os.environ, "TMPDIR": str(short_path)}
-    process = Process([sys.executable, str(PROGRAM)], log=tmp_path / "log", env=environment)
+    argv = [sys.executable, str(PROGRAM), *options]
+    process = Process(argv, log=tmp_path / "log", env=environment)
     try:
         assert process.wait(300) == 0, process.text()
     finally:
         process.stop(60)
     text = process.text()
-    assert "hpc2: its scheduler is frozen" in text
+    assert f"hpc2: {what}" in text
     (parts,) = re.findall(
         r"^finished; 40 results are here; finished: hpc1 (\d+), hpc2 (\d+)$", text, re.M
     )
