@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobferry.inputs import Fault, Inputs, near_name
 from jobferry.real_paths import real
 from jobferry.rules import hindrances
+from jobferry.static import static
 from jobferry.templates import faults
 from jobferry_common.document import (
     Document,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from jobferry_common.models.machine import Machine
     from jobferry_common.models.resources import Resources
     from jobferry_common.models.task import Task
+    from jobferry_common.names import SubmissionId
 
 _MAX_PROBLEMS: Final = 100
 _REMEMBERED: Final = 100
@@ -93,6 +95,15 @@ def prepare(
     return work.document(owner or this_user(), clean)
 
 
+def identity(
+    submission: Submission, *, clusters: Mapping[str, ClusterProfile] | None, keep: Keep
+) -> SubmissionId:
+    """Return the id that the document of a submission will have; its files need not be there yet."""
+    given = working_directory()
+    work = _Work(submission, given, _target(submission, given, clusters or {}, keep))
+    return work.identity(work.template())
+
+
 @cache
 def this_user() -> str:
     """Return "user@host" of this process."""
@@ -136,6 +147,18 @@ class _Work:
         header = self._header(owner, clean, resources, common, template)
         ordered = in_job_order(tasks, group_size=group_size(resources, len(tasks)))
         return Document(header=header, tasks=ordered)
+
+    def identity(self, template: str | None) -> SubmissionId:
+        """Return the submission's id; no file but the header's template counts."""
+        where = list(self._target.targets) or self._target.identity
+        source = self._source if self._target.in_place else None
+        return submission_id(static(self._submission, where, source, template))
+
+    def template(self) -> str | None:
+        """Return the text of the header's template, if there is one; raises `BadInput` if it cannot be read."""
+        text = self._template()
+        self._raise_problems()
+        return text
 
     def _check_source(self) -> None:
         if os.path.isdir(self._source):  # noqa: PTH112
@@ -217,7 +240,7 @@ class _Work:
     ) -> Header:
         given, target = self._submission, self._target
         return Header(
-            submission=submission_id(_static(given, target, self._source, template)),
+            submission=self.identity(template),
             owner=owner,
             cluster=target.cluster,
             targets=target.targets,
@@ -354,33 +377,6 @@ def _policy(given: Submission, target: _Target, clean: str) -> Policy:
         clean=clean,
         on_failure=given.on_failure if given.on_failure and given.on_failure.rules else None,
     )
-
-
-def _static(
-    given: Submission, target: _Target, source: str, template: str | None
-) -> dict[str, Any]:
-    """Return what makes two submissions the same.
-
-    The directory is part of it only as the user wrote it, or in place: a project that was moved is the same work. Nor
-    is it other work when jobs that fail are treated otherwise: whoever adds a rule goes on where the last run failed.
-    """
-    return {
-        "cluster": list(target.targets) or target.identity,
-        **({"requires": list(given.requires)} if given.requires else {}),
-        "name": given.name,
-        "work_base": os.path.normpath(given.work_base),
-        "source": source if target.in_place else None,
-        "resources": given.resources.model_dump(mode="json", exclude_defaults=True),
-        "template": template,
-        "forward_common": given.forward_common_files,
-        "backward_common": given.backward_common_files,
-        "tasks": [_static_task(task) for task in given.task_list],
-    }
-
-
-def _static_task(task: Task) -> Sequence[object]:
-    files = (task.forward_files, task.backward_files, task.outlog, task.errlog)
-    return (task.command, inside(task.task_work_path), *files, task.task_name)
 
 
 def _unique(names: Iterator[str]) -> tuple[str, ...]:

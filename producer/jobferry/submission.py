@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from jobferry.jobs import Job, WithJobs, written
-from jobferry.prepare import prepare
+from jobferry.prepare import identity, prepare
 from jobferry.targets import elsewhere
 from jobferry_common.errors import BadInput, WorkFailed
 from jobferry_common.models import reading
@@ -281,18 +281,24 @@ class Submission(WithJobs):
         Raises:
             BadInput: with every fault.
         """
+        given = self._around(clusters, keep)
+        model, clean = self.model(), clean_policy(self.clean)
+        try:
+            return prepare(model, clean=clean, **given)
+        except BadInput as error:
+            raise error.within(self._file) from None
+
+    def _around(
+        self, clusters: Mapping[str, ClusterProfile] | None = None, keep: Keep | None = None
+    ) -> dict[str, Any]:
+        """Return the profiles that are known here, and who takes secrets."""
         if clusters is None and self.cluster is not None:
             from jobferry_common.settings import load_settings
 
             clusters = load_settings().clusters
         from jobferry.stack.secrets import Keeper
 
-        given = keep or Keeper(write=False)
-        model, clean = self.model(), clean_policy(self.clean)
-        try:
-            return prepare(model, clean=clean, clusters=clusters, keep=given)
-        except BadInput as error:
-            raise error.within(self._file) from None
+        return {"clusters": clusters, "keep": keep or Keeper(write=False)}
 
     @property
     def local_root(self) -> str | None:
@@ -302,8 +308,8 @@ class Submission(WithJobs):
 
     @property
     def submission_hash(self) -> str:
-        """The submission's id: the hash of what it says and of the files it reads."""
-        return self.prepare().header.submission
+        """The submission's id: the hash of what it says. Its files need not be there yet."""
+        return identity(self.model(), **self._around())
 
     def get_hash(self) -> str:
         """Return `submission_hash`."""

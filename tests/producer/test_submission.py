@@ -183,6 +183,28 @@ def test_serialized_is_what_can_be_read_again(submission: Submission) -> None:
     assert again.submission_hash == submission.submission_hash
 
 
+def test_its_hash_is_known_before_its_files_are_there(submission: Submission, work: Path) -> None:
+    known = submission.submission_hash
+    (work / "work").rename(work / "elsewhere")
+    assert submission.get_hash() == known
+    with pytest.raises(BadInput, match="work_base: there is no directory"):
+        submission.prepare()
+    (work / "elsewhere").rename(work / "work")
+    (work / "work/a/in").write_text("other input\n")
+    assert submission.submission_hash == known == submission.prepare().header.submission
+
+
+def test_a_template_of_the_header_is_part_of_the_hash(submission: Submission, work: Path) -> None:
+    strategy = {"customized_script_header_template_file": "head"}
+    submission.resources = Resources.load_from_dict({"group_size": 1, "strategy": strategy})
+    with pytest.raises(BadInput, match="there is no file"):
+        submission.get_hash()
+    (work / "head").write_text("# one\n")
+    first = submission.get_hash()
+    (work / "head").write_text("# two\n")
+    assert submission.get_hash() == submission.prepare().header.submission != first
+
+
 def test_all_that_is_missing_is_told_at_once() -> None:
     with pytest.raises(BadInput) as caught:
         Submission("work").model()
