@@ -4,8 +4,9 @@ A real sshd on this machine's loopback. "small" are 10,000 files of 1 to 8 kB in
 1 MB in 100 tasks, both of random bytes that nothing compresses; "large" is one common file of 2 GB. OpenSSH copies the
 same directory with `tar c | ssh tar x`, or the file with scp, and verifies nothing. Ours is staged into an empty root,
 so that the cache has nothing of it, then a second time for another run, whose predecessor was cleaned. Each time the
-connection is there already for us, and opened by OpenSSH. All directories are in memory (/dev/shm): on some disks
-it takes longer to make 10,000 files than all that is compared here.
+connection is there already for us, and opened by OpenSSH. Who goes first alternates: the second finds memory that was
+used before. All directories are in memory (/dev/shm): on some disks it takes longer to make 10,000 files than all that
+is compared here.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def measure(rounds: int, size: int) -> Section:
         kinds = _kinds(path, share)
         for number in range(rounds):
             for kind, tasks in kinds.items():
-                _round(server, path / kind, path / f"{kind}{number}", tasks, log)
+                _round(server, path / kind, path / f"{kind}{number}", tasks, log, first=number % 2)
     return Section(
         title="Files over ssh",
         command=f"python -m benchmarks.run --only staging --rounds {rounds}",
@@ -173,23 +174,28 @@ class _Counting(SshHost):
 
 
 def _round(
+    server: SshServer, source: Path, place: Path, tasks: Sequence[TaskSpec], log: Log, *, first: int
+) -> None:
+    """Measure both in turn; whoever is second finds memory that was used before."""
+    for measured in ((_ours, _theirs), (_theirs, _ours))[first]:
+        with _removed(place):
+            measured(server, source, place, tasks, log)
+
+
+def _theirs(
     server: SshServer, source: Path, place: Path, tasks: Sequence[TaskSpec], log: Log
 ) -> None:
-    kind = source.name
-    with _removed(place):
-        _ours(server, source, place, tasks, log)
-    with _removed(place):
-        far, back = place / "far", place / "back"
-        if not tasks:
-            argv = ["scp", *_options(server), str(source / "f"), f"127.0.0.1:{far}"]
-            log.note(f"{kind} up, scp", _timed(lambda: _run(argv)), "s")
-            return
-        far.mkdir()
-        back.mkdir()
-        up = f"tar -C {source} -c . | {_ssh(server)} 'tar -C {far} -x'"
-        log.note(f"{kind} up, tar over ssh", _timed(lambda: _run(["sh", "-c", up])), "s")
-        down = f"{_ssh(server)} 'tar -C {far} -c .' | tar -C {back} -x"
-        log.note(f"{kind} down, tar over ssh", _timed(lambda: _run(["sh", "-c", down])), "s")
+    kind, far, back = source.name, place / "far", place / "back"
+    if not tasks:
+        argv = ["scp", *_options(server), str(source / "f"), f"127.0.0.1:{far}"]
+        log.note(f"{kind} up, scp", _timed(lambda: _run(argv)), "s")
+        return
+    far.mkdir()
+    back.mkdir()
+    up = f"tar -C {source} -c . | {_ssh(server)} 'tar -C {far} -x'"
+    log.note(f"{kind} up, tar over ssh", _timed(lambda: _run(["sh", "-c", up])), "s")
+    down = f"{_ssh(server)} 'tar -C {far} -c .' | tar -C {back} -x"
+    log.note(f"{kind} down, tar over ssh", _timed(lambda: _run(["sh", "-c", down])), "s")
 
 
 def _ours(

@@ -49,7 +49,6 @@ def system(service: str, cloud: Cloud, directory: Path, tmp_path: Path) -> Syste
         apart=apart,
         slots=4,
         arrays=False,
-        many=30,
         bad_queue=None,
         time_limit="1m",
         forget=forget,
