@@ -7,9 +7,11 @@ A mount namespace of its own, with an empty file system over each directory that
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import shlex
+import signal
 from typing import TYPE_CHECKING, Self
 
 from tests.testbed.processes import checked
@@ -53,8 +55,8 @@ class FarHost:
         self._link = f"jfn{number}", f"jff{number}"
         #: what others reach it by
         self.address = str(far)
-        #: what stands before a command that is to run there
-        self.inside = ("ip", "netns", "exec", self._name)
+        #: what stands before a command that is to run there; "ip netns exec" would take /sys/fs/cgroup away
+        self.inside = ("nsenter", f"--net=/run/netns/{self._name}")
 
     def __enter__(self) -> Self:
         """Make it."""
@@ -73,7 +75,10 @@ class FarHost:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove it, and the link."""
+        """Remove it, the link, and what still runs there: a session that waits for what was lost with the link."""
+        for pid in checked(["ip", "netns", "pids", self._name]).split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         checked(["ip", "netns", "delete", self._name])
 
     def cut(self) -> None:

@@ -21,7 +21,7 @@ from tests.testbed.processes import Process, checked, free_ports, lives, wait_un
 from tests.testbed.wrappers import SLURM_COMMANDS, Wrappers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 TESTBED: Final = Path(__file__).parents[2] / "testbed"
 _ATTEMPTS: Final = 3
@@ -29,9 +29,12 @@ _PATH: Final = "/usr/sbin:/usr/local/sbin:/usr/bin"
 
 
 class SlurmCluster:
-    """slurmctld, a slurmd for each virtual node, munged; with `accounting` slurmdbd and MariaDB too."""
+    """slurmctld, a slurmd for each virtual node, munged; with `accounting` slurmdbd and MariaDB too.
 
-    def __init__(
+    `inside` stands before the command that starts it: a namespace that it is to be in.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         directory: Path,
         name: str = "alpha",
@@ -40,8 +43,10 @@ class SlurmCluster:
         cpus: int = 8,
         accounting: bool = False,
         extra: str = "",
+        inside: Sequence[str] = (),
     ) -> None:
         self.directory = directory
+        self.inside = inside
         self.name = name
         self.nodes = nodes
         self.cpus = cpus
@@ -77,7 +82,7 @@ class SlurmCluster:
     def _start_once(self) -> Process:
         # CLUSTER_FOLLOW_STDIN: however this process ends, the cluster ends with it.
         script = str(TESTBED / "slurm-cluster.sh")
-        argv = ["bash", script, str(self.directory)]
+        argv = [*self.inside, "bash", script, str(self.directory)]
         env = {**os.environ, **self._settings(), "CLUSTER_FOLLOW_STDIN": "yes"}
         return Process(argv, log=self.directory / "cluster.log", env=env, follow=True)
 

@@ -1,9 +1,11 @@
-"""A cluster with an address of its own, cut off for a minute, and for longer than its jobs take."""
+"""A Slurm cluster with an address of its own, cut off for a minute, and for longer than its jobs take."""
 
 from __future__ import annotations
 
 import socket
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,16 +14,16 @@ from jobferry_common.names import ClusterName
 from jobferry_common.states import JobState
 from tests.testbed.namespaces import FarHost
 from tests.testbed.processes import wait_until
+from tests.testbed.slurm import SlurmCluster
 from tests.testbed.sshd import SshServer
 from tests.testbed.work import COPY, PATIENCE, Work, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.testbed.fleet import Fleet
 
-pytestmark = pytest.mark.needs("sshd", "namespaces", "valkey")
+pytestmark = pytest.mark.needs("sshd", "namespaces", "slurm", "valkey")
 
 MINUTE: Final = 60.0
 
@@ -33,9 +35,18 @@ def far() -> Iterator[FarHost]:
 
 
 @pytest.fixture
-def server(far: FarHost, tmp_path: Path) -> Iterator[SshServer]:
-    """A server at that address."""
-    with SshServer(tmp_path / "sshd", address=far.address, inside=far.inside) as server:
+def cluster(far: FarHost) -> Iterator[SlurmCluster]:
+    """A cluster behind that address, whose daemons see each other however the link is."""
+    directory = Path(tempfile.mkdtemp(prefix="slurm-far-"))
+    with SlurmCluster(directory, "far", nodes=1, inside=far.inside) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def server(far: FarHost, cluster: SlurmCluster, tmp_path: Path) -> Iterator[SshServer]:
+    """Its login node."""
+    env = {"SLURM_CONF": str(cluster.directory / "slurm.conf")}
+    with SshServer(tmp_path / "sshd", address=far.address, inside=far.inside, env=env) as server:
         yield server
 
 
@@ -46,7 +57,7 @@ def fleet(
     """A fleet on that cluster; its worker is the same at the end, though it thinks all commands to be quick."""
     assert known.exists()
     profile = {
-        "batch_type": "Shell",
+        "batch_type": "Slurm",
         "context_type": "SSH",
         "remote_root": str(tmp_path / "remote"),
         "remote_profile": {
@@ -55,7 +66,7 @@ def fleet(
             "key_filename": str(server.key),
         },
     }
-    fleet = fleet_of({"far": profile}, timings={"command_seconds": 2})
+    fleet = fleet_of({"far": profile}, timings={"command_seconds": 4})
     yield fleet
     assert fleet.worker.alive()
 
