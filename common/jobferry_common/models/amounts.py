@@ -17,10 +17,10 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, StrictStr
 
-_MEMORY: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT])(?:i?B)?\Z", re.I | re.A)
+_MEMORY: Final = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*([KMGT])(?:i?B)?\Z", re.I | re.A)
 _MEBIBYTES: Final = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
-_CLOCK: Final = re.compile(r"(?:(\d{1,9})-)?(\d{1,9}):([0-5]\d):([0-5]\d)\Z", re.A)
-_UNITS: Final = re.compile(r"(\d{1,9})\s*([smhd])\Z", re.I | re.A)
+_CLOCK: Final = re.compile(r"(?:(\d{1,12})-)?(\d{1,12}):([0-5]\d):([0-5]\d)\Z", re.A)
+_UNITS: Final = re.compile(r"(\d{1,12})\s*([smhd])\Z", re.I | re.A)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -64,7 +64,6 @@ def test_a_root_that_goes_away_pauses_the_cluster_until_it_is_back(
     counts = one.status().counts
     assert (counts[JobState.RUNNING], counts[JobState.PENDING]) == (2, 6)
     assert other.status().counts[JobState.PENDING] == 3
-    assert [path for path in mount.rglob("*") if path.is_file()] == []
 
     mount.rename(tmp_path / "below")
     away.rename(mount)

@@ -78,7 +78,6 @@ def _bring(move: Move) -> bool:
     """Bring the files; True once those of all jobs are there, and nobody else sees to that."""
     if move.header.in_place:  # nothing is made where the producer's directory is not
         source_must_exist(move.header)
-    see_root(move.ledger, move.cluster)  # else all of it is made where nothing is mounted
     host = move.cluster.host
     host.make_directories(move.layout.directories)
     kill_here("after-directories")
