@@ -75,13 +75,16 @@ def _cancels(s: Snapshot, found: list[Step]) -> Iterator[Action]:
 
 
 def _tidy(s: Snapshot) -> Iterator[Action]:
-    """Remove hints whose job is not out any more in that attempt, and those that led to a record.
+    """Remove hints whose job is not out any more in that attempt, and hints of provisional records.
 
-    A final one ends its job in this round. A provisional one is remembered by the worker, and found again once the
-    scheduler lets go of the job.
+    A provisional record is remembered by the worker, and found again once the scheduler lets go of the job.
     """
-    out = {try_of(job) for job in s.flight if job.record.state in OUT}
-    needless = [name for key, name in s.hints.items() if key not in out or key in s.records]
+    out = {try_of(job): job.key for job in s.flight if job.record.state in OUT}
+    needless = [
+        name
+        for key, name in s.hints.items()
+        if key not in out or ((record := s.records.get(key)) and record.provisional)
+    ]
     if needless or s.strange_hints:
         yield Tidy(names=(*needless, *s.strange_hints))
 
