@@ -23,7 +23,7 @@ from jobferry_common.models.machine import Machine
 from jobferry_common.models.older import of_today
 from jobferry_common.models.referring import REF
 from jobferry_common.models.resources import Kwargs, Resources, Strategy, holds_both
-from jobferry_common.models.submission import WRITTEN_DOWN, Submission
+from jobferry_common.models.submission import TARGETS, UNBOUND, WRITTEN_DOWN, Submission
 from jobferry_common.models.task import Task
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ _PARTS: Final[Mapping[str, type[Model]]] = {
     "kwargs": Kwargs,
     "task_list": Task,
 }
-#: stands for the target while a submission is checked that names none
-_UNBOUND: Final = "unbound"
-#: under which a submission names its target
-_TARGETS: Final = frozenset({"machine", "batch", "cluster"})
 
 
 def converted(file: Path, *, allow_ref: bool = False) -> tuple[dict[str, Any], list[str]]:
@@ -67,8 +63,8 @@ def converted(file: Path, *, allow_ref: bool = False) -> tuple[dict[str, Any], l
     changes: list[str] = []
     label, whole = reading.read_file(file, allow_ref=allow_ref)
     whole = _with_roots(whole, [])
-    if Submission in models and not _TARGETS & whole.keys():
-        whole = like(whole, {**whole, "cluster": _UNBOUND})
+    if Submission in models and not TARGETS & whole.keys():
+        whole = like(whole, {**whole, "cluster": UNBOUND})
         changes.append("names no machine: submit it with --cluster NAME")
     for model in models:
         model.built(whole, label)

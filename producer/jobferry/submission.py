@@ -25,8 +25,8 @@ from jobferry_common.models.lacking import lacking
 from jobferry_common.models.machine import Machine
 from jobferry_common.models.placement import FAIR
 from jobferry_common.models.resources import Resources
+from jobferry_common.models.submission import TARGETS, UNBOUND, clean_policy
 from jobferry_common.models.submission import Submission as Model
-from jobferry_common.models.submission import clean_policy
 from jobferry_common.models.task import Task
 
 if TYPE_CHECKING:
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 #: programs of DPDispatcher import from its module of this name
 __all__ = ["Job", "Machine", "Resources", "Submission", "Task"]
 
-#: stands for the target while none is bound
-_UNBOUND = "unbound"
-#: how a submission's plain values name their target
-_TARGETS = ("machine", "batch", "cluster")
 #: a machine, its description, or the name of a cluster
 Target = Machine | str | dict[str, Any] | None
 
@@ -176,8 +172,8 @@ class Submission(WithJobs):
         if machine is None:
             found = cls.load_from_dict(submission_dict)
         else:
-            rest = {key: value for key, value in submission_dict.items() if key not in _TARGETS}
-            found = cls.load_from_dict({**rest, "cluster": _UNBOUND}).bind_machine(machine)
+            rest = {key: value for key, value in submission_dict.items() if key not in TARGETS}
+            found = cls.load_from_dict({**rest, "cluster": UNBOUND}).bind_machine(machine)
         jobs = submission_dict.get("belonging_jobs") or ()
         found.belonging_jobs = [Job.deserialize(job) for job in jobs]
         return found
@@ -214,7 +210,7 @@ class Submission(WithJobs):
         return self._model()
 
     def _described(self) -> Model:
-        return self._model(cluster=self.cluster if self.machine else self.cluster or _UNBOUND)
+        return self._model(cluster=self.cluster if self.machine else self.cluster or UNBOUND)
 
     def _model(self, **others: Any) -> Model:
         given: dict[str, Any] = {
@@ -242,7 +238,7 @@ class Submission(WithJobs):
                 submitted.
         """
         plain = self._described().serialize()
-        if plain["cluster"] == _UNBOUND:
+        if plain["cluster"] == UNBOUND:
             plain["cluster"] = None
         if if_static:
             return plain

@@ -34,6 +34,10 @@ else:
     Tasks = tuple[Task, ...]
 
 
+#: under which a submission names its target
+TARGETS = frozenset({"machine", "batch", "cluster"})
+#: stands for the target while none is bound
+UNBOUND = "unbound"
 #: where DPDispatcher puts the tasks of what it writes down: in jobs, and before there are any in a list of this name
 WRITTEN_DOWN = ("belonging_jobs", "belonging_tasks")
 
