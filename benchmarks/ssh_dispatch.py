@@ -46,10 +46,9 @@ _FLOOR: Final = (
     "of DPDispatcher's commands longer."
 )
 _PROCESSES: Final = (
-    "A trace of a run showed some 45 of them before the first result: two shells, the files of the "
-    "tasks, the scripts. Each round of results takes 8, each look at the queue 3, each removal of "
-    "hints 1. Rounds and looks have rests between them: a run that takes longer has more of them. "
-    "Threads count as well."
+    "Some of them start before the first result: two shells, the files of the tasks, the scripts. Each "
+    "round of results, each look at the queue and each removal of hints takes some more, with rests between "
+    "them: a run that takes longer has more of them. Threads count as well."
 )
 #: what happens in it happens in a process namespace of its own
 _APART: Final = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")

@@ -207,11 +207,9 @@ def _gone(s: Snapshot, look: Look, job: JobInFlight) -> Step:
     owner = s.claims[key]
     if bearer and bearer.phase is not Phase.ENDED and owner == bearer.id:
         return Step(job=job)  # it may have come of another submit of ours: nothing is to run twice
-    return (
-        _pointed_at(s, job, owner)
-        if _is_other(owner, s, job)
-        else _exit(s, job, exits.lost(s, job))
-    )
+    if _is_other(owner, s, job):
+        return _pointed_at(s, job, owner)
+    return _exit(s, job, exits.lost(s, job))
 
 
 def _is_other(

@@ -40,7 +40,8 @@ def _is_gone(s: Snapshot, look: Look, job: JobInFlight) -> bool:
     key = job.record.id
     if not key or key in look.unreadable or try_of(job) in s.records or s.unwanted(job.key.run):
         return False
-    if try_of(job) in s.taken_back or try_of(job) in s.cut:  # one ran nothing, so it leaves nothing
+    # it ran nothing, so it leaves nothing; or it left as much of its record as there was room for
+    if try_of(job) in s.taken_back or try_of(job) in s.cut:
         return False
     said = look.said_of(job.record)
     if said is None:
